@@ -1,0 +1,294 @@
+"""RunView: all that a screen, a status line or a report may show of a run, folded from its journal.
+
+Frozen values only. `reducer.reduce` is the only code that makes a new view from an old one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from states.events import GpuDevice
+from states.phases import Cause, Outcome, Phase, Reason
+from states.series import Series
+
+part = dataclass(frozen=True, slots=True, kw_only=True)
+
+FEED_LENGTH = 200
+"""Lines kept in the event feed."""
+
+
+@part
+class Identity:
+    """Who runs: filled by `log.opened`."""
+
+    run_id: str = ""
+    attempt: int = 0
+    pid: int = 0
+    host: str = ""
+    boot_id: str = ""
+    version: str = ""
+    argv: tuple[str, ...] = ()
+
+
+@part
+class Window:
+    """The paid hours, as absolute Unix seconds."""
+
+    opened_wall: float | None = None
+    deadline_wall: float | None = None
+    reserve_s: float = 0.0
+
+
+@part
+class Task:
+    """Work outside the steps that is going on (load base model, evaluate, ...)."""
+
+    name: str = ""
+    detail: str = ""
+    done: int | None = None
+    total: int | None = None
+    started_wall: float = 0.0
+
+
+@part
+class Dataset:
+    """Facts of `data.prepared`."""
+
+    train_conversations: int = 0
+    eval_conversations: int = 0
+    train_tokens: int = 0
+    train_targets: int = 0
+    eval_targets: int = 0
+    domains: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@part
+class Model:
+    """Facts of `model.loaded`."""
+
+    base_model: str = ""
+    architecture: str = ""
+    device: str = ""
+    dtype: str = ""
+    params: int = 0
+    trainable_params: int = 0
+    layers: int = 0
+    experts: int = 0
+    top_k: int = 0
+
+
+@part
+class Plan:
+    """The newest plan. `planned_steps` follows `deadline.replanned`; `original_steps` is what was first planned."""
+
+    profile: str = ""
+    source: str = ""
+    planned_steps: int = 0
+    original_steps: int = 0
+    warmup_steps: int = 0
+    epochs: float = 0.0
+    steps_per_epoch: int = 0
+    conversations_per_step: int = 0
+    tokens_per_step: int = 0
+    eval_every: int = 0
+    tokens_per_s: float = 0.0
+    estimated_s: dict[str, float] = field(default_factory=dict)
+    changes: tuple[str, ...] = ()
+
+
+@part
+class Progress:
+    """Where training is. `step_s` and `tokens_per_s` are medians over the last `RECENT` steps."""
+
+    step: int = 0
+    epoch: float = 0.0
+    tokens: int = 0
+    trained_s: float = 0.0
+    paused_s: float = 0.0
+    loss: float | None = None
+    smooth_loss: float | None = None
+    """Exponential mean of the training loss, bias-corrected (decay 0.9)."""
+    smooth_weight: float = 0.0
+    """Bias correction of `smooth_loss`."""
+    lr: float | None = None
+    grad_norm: float | None = None
+    step_s: float | None = None
+    tokens_per_s: float | None = None
+    recent: tuple[tuple[int, float], ...] = ()
+    """(tokens, seconds) of the last `RECENT` steps of this attempt."""
+    rejected_steps: int = 0
+
+
+RECENT = 32
+"""Steps the throughput medians look at."""
+
+
+@part
+class Evaluation:
+    """One finished evaluation."""
+
+    step: int
+    wall: float
+    scope: str
+    loss: float | None
+    eval_s: float
+    best: bool
+    targets: int = 0
+    domains: dict[str, float | None] = field(default_factory=dict)
+
+
+@part
+class Saved:
+    """One checkpoint on disk."""
+
+    step: int
+    wall: float
+    path: str
+    cause: Cause
+    bytes: int
+    save_s: float
+    eval_loss: float | None = None
+    best: bool = False
+
+
+@part
+class Experts:
+    """Routing, last sample of one source. Shares are of assignments and sum to 1."""
+
+    step: int
+    wall: float
+    window_steps: int
+    shares: tuple[float, ...]
+    """(experts,): mean over layers of each layer's shares."""
+    layer_shares: tuple[tuple[float, ...], ...]
+    """(layers, experts)."""
+    entropy: float
+    """Mean over layers of the entropy of usage, nats; ln(experts) is balanced."""
+    token_entropy: float | None
+    balance_loss: float | None
+    domains: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """domain -> (experts,): shares."""
+
+
+@part
+class Host:
+    """Facts of `host.sampled`."""
+
+    cpu_percent: float
+    process_percent: float
+    rss: int
+    memory_used: int
+    memory_total: int
+    disk_free: int
+
+
+@part
+class Control:
+    """One command's life, as the engine told it: `accepted`, then `applied`, `rejected` or `expired`."""
+
+    id: str
+    command: str
+    via: str
+    state: str
+    wall: float
+    detail: str = ""
+
+
+@part
+class FeedLine:
+    """One line of the event feed. `tone` is `info`, `good`, `warn` or `bad`."""
+
+    seq: int
+    wall: float
+    step: int
+    topic: str
+    text: str
+    tone: str = "info"
+
+
+@part
+class Failure:
+    """Facts of `run.failed`."""
+
+    error_type: str
+    message: str
+    traceback: str
+    phase: Phase
+    step: int
+    remedy: str = ""
+
+
+@part
+class Ending:
+    """Facts of `run.stopped`."""
+
+    outcome: Outcome
+    reason: Reason
+    step: int
+    tokens: int
+    trained_s: float
+    paused_s: float
+    wall_s: float
+    exit_code: int
+    best_loss: float | None = None
+    best_step: int | None = None
+    checkpoint: str | None = None
+
+
+@part
+class RunView:
+    """The whole run at one record of its journal."""
+
+    seq: int = -1
+    wall: float = 0.0
+    """Unix seconds of the newest record: the view's own idea of now, so that replay equals live."""
+    phase: Phase = Phase.SETUP
+    phase_since: float = 0.0
+    phase_walls: dict[str, float] = field(default_factory=dict)
+    """phase -> Unix seconds when this attempt entered it."""
+    paused: bool = False
+    paused_since: float | None = None
+    reason: Reason | None = None
+    identity: Identity = field(default_factory=Identity)
+    config: dict[str, Any] = field(default_factory=dict)
+    config_hash: str = ""
+    window: Window = field(default_factory=Window)
+    task: Task | None = None
+    dataset: Dataset | None = None
+    model: Model | None = None
+    plan: Plan | None = None
+    progress: Progress = field(default_factory=Progress)
+    loss: Series = field(default_factory=Series)
+    smooth: Series = field(default_factory=Series)
+    lr: Series = field(default_factory=Series)
+    grad_norm: Series = field(default_factory=Series)
+    tokens_per_s: Series = field(default_factory=Series)
+    evaluations: tuple[Evaluation, ...] = ()
+    best: Evaluation | None = None
+    evals_since_best: int = 0
+    checkpoints: tuple[Saved, ...] = ()
+    """On disk, oldest first."""
+    saving: bool = False
+    experts: Experts | None = None
+    """Newest sample from training."""
+    eval_experts: Experts | None = None
+    """Newest sample from an evaluation."""
+    expert_shares: tuple[Series, ...] = ()
+    """One series per expert, from training samples."""
+    routing_entropy: Series = field(default_factory=Series)
+    gpus: tuple[GpuDevice, ...] = ()
+    gpu_utilisation: Series = field(default_factory=Series)
+    host: Host | None = None
+    host_cpu: Series = field(default_factory=Series)
+    controls: tuple[Control, ...] = ()
+    """The last few commands, oldest first."""
+    viewers: tuple[int, ...] = ()
+    """Pids of attached viewers."""
+    disabled_sinks: tuple[str, ...] = ()
+    feed: tuple[FeedLine, ...] = ()
+    failure: Failure | None = None
+    ending: Ending | None = None
+    unknown: int = 0
+    """Records this version does not know."""
