@@ -1,0 +1,1 @@
+"""What a run is: pure values and functions, no clock, no input or output."""

@@ -1,0 +1,1 @@
+"""The terminal cockpit: shows a journal, sends commands."""

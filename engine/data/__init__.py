@@ -1,0 +1,1 @@
+"""From a file of conversations to bins of tokens."""

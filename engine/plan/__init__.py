@@ -1,0 +1,1 @@
+"""Fitting a run into its window."""
