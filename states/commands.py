@@ -5,38 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Union, get_args
 
-command = dataclass(frozen=True, slots=True, kw_only=True)
 
-
-@command
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """Write a checkpoint at the next step boundary."""
 
     name: ClassVar[str] = "checkpoint"
 
 
-@command
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluate:
     """Evaluate on the validation subset at the next step boundary."""
 
     name: ClassVar[str] = "evaluate"
 
 
-@command
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
     """Hold training at the next step boundary; the window goes on."""
 
     name: ClassVar[str] = "pause"
 
 
-@command
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unpause:
     """Go on training."""
 
     name: ClassVar[str] = "unpause"
 
 
-@command
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
     """Leave training and finalize; with `cooldown_s`, first bring the learning rate down within that many seconds."""
 
@@ -44,14 +42,14 @@ class Finish:
     cooldown_s: float = 0.0
 
 
-@command
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Abort:
     """Stop at once, without evaluation or export. Checkpoints already written stay."""
 
     name: ClassVar[str] = "abort"
 
 
-@command
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """Answered by the control thread itself, so that a hung loop can still be diagnosed."""
 
@@ -64,7 +62,7 @@ COMMANDS: dict[str, type[Any]] = {cls.name: cls for cls in get_args(Command)}
 """name -> class: the closed set."""
 
 
-@command
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """What the engine says to a command id.
 

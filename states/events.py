@@ -14,10 +14,8 @@ from states.phases import Cause, Outcome, Phase, Reason, Trigger
 SCHEMA = 1
 """Version of the journal's format, written once per attempt in `log.opened`."""
 
-event = dataclass(frozen=True, slots=True, kw_only=True)
 
-
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogOpened:
     """An engine process opened the journal; `attempt` counts from 1, a resume is the next attempt."""
 
@@ -32,7 +30,7 @@ class LogOpened:
     argv: tuple[str, ...] = ()
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfigured:
     """The resolved configuration and the paid window: absolute instants, fixed at the first start."""
 
@@ -44,7 +42,7 @@ class RunConfigured:
     reserve_s: float
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskStarted:
     """A piece of work outside the steps began (read dataset, load base model, ...); `total` where it can be counted."""
 
@@ -54,7 +52,7 @@ class TaskStarted:
     total: int | None = None
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskProgressed:
     """Progress inside the running task, at most a few times a second."""
 
@@ -63,7 +61,7 @@ class TaskProgressed:
     done: int
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskCompleted:
     """The task ended after `task_s` seconds."""
 
@@ -73,7 +71,7 @@ class TaskCompleted:
     detail: str = ""
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataPrepared:
     """The dataset as the trainer will see it. Token counts are of one epoch; `targets` are tokens that carry loss."""
 
@@ -87,7 +85,7 @@ class DataPrepared:
     notes: tuple[str, ...] = ()
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelLoaded:
     """The base model with its adapters is on the device."""
 
@@ -103,7 +101,7 @@ class ModelLoaded:
     top_k: int
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlanned:
     """What is going to be done and how long it should take. Emitted in Setup, and again in Init after measuring."""
 
@@ -125,7 +123,7 @@ class RunPlanned:
     """Sentences: what the plan changed in the configuration, and why."""
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRestored:
     """A checkpoint was loaded; records of later steps belong to a lineage that ended."""
 
@@ -136,7 +134,7 @@ class RunRestored:
     trained_s: float
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseChanged:
     """The lifecycle moved."""
 
@@ -148,7 +146,7 @@ class PhaseChanged:
     reason: Reason | None = None
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunPaused:
     """Training holds; the window goes on."""
 
@@ -156,7 +154,7 @@ class RunPaused:
     step: int
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunUnpaused:
     """Training goes on after `paused_s` seconds."""
 
@@ -165,7 +163,7 @@ class RunUnpaused:
     paused_s: float
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepCompleted:
     """One optimizer step. `loss` is the mean over the step's target tokens; `grad_norm` is before clipping."""
 
@@ -181,7 +179,7 @@ class StepCompleted:
     data_s: float
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepRejected:
     """The optimizer did not move because the loss or gradient was not finite; `streak` counts in a row."""
 
@@ -191,7 +189,7 @@ class StepRejected:
     streak: int
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvalStarted:
     """An evaluation began; scope is `subset` in training and `full` at the end."""
 
@@ -201,7 +199,7 @@ class EvalStarted:
     conversations: int
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvalCompleted:
     """Mean loss over the validation targets, in nats per token. `interrupted` evaluations have no loss."""
 
@@ -216,7 +214,7 @@ class EvalCompleted:
     """Loss by domain."""
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointStarted:
     """A checkpoint is being staged."""
 
@@ -226,7 +224,7 @@ class CheckpointStarted:
     cause: Cause
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointCompleted:
     """A checkpoint is durable and hashed; `path` is relative to the run directory."""
 
@@ -240,7 +238,7 @@ class CheckpointCompleted:
     best: bool = False
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointFailed:
     """A save failed; training goes on."""
 
@@ -250,7 +248,7 @@ class CheckpointFailed:
     error: str
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointPruned:
     """Retention removed a checkpoint."""
 
@@ -258,7 +256,7 @@ class CheckpointPruned:
     path: str
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointSkipped:
     """A checkpoint did not verify on resume and was passed over."""
 
@@ -267,7 +265,7 @@ class CheckpointSkipped:
     why: str
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExpertsSampled:
     """Token counts per layer and expert over `window_steps` steps (train) or over one evaluation (eval)."""
 
@@ -286,7 +284,7 @@ class ExpertsSampled:
     """domain -> (experts,): assignments summed over layers."""
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GpuDevice:
     """One card as NVML sees it. Bytes, percent, watts, degrees Celsius, MHz."""
 
@@ -302,7 +300,7 @@ class GpuDevice:
     sm_mhz: float | None = None
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GpuSampled:
     """The cards this run uses."""
 
@@ -310,7 +308,7 @@ class GpuSampled:
     devices: tuple[GpuDevice, ...]
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostSampled:
     """Host load. `cpu_percent` over all cores, `process_percent` of one core; bytes otherwise."""
 
@@ -323,7 +321,7 @@ class HostSampled:
     disk_free: int
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeadlineReplanned:
     """The horizon moved by more than 2%; `planned_steps` is the projected total from here on."""
 
@@ -335,7 +333,7 @@ class DeadlineReplanned:
     why: str
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeadlineApproached:
     """Less than twice the reserve is left."""
 
@@ -345,7 +343,7 @@ class DeadlineApproached:
     reserve_s: float
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeadlineReached:
     """The reserve begins: training ends here."""
 
@@ -354,7 +352,7 @@ class DeadlineReached:
     remaining_s: float
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EarlyStopTriggered:
     """`patience` evaluations in a row did not improve on the best."""
 
@@ -366,7 +364,7 @@ class EarlyStopTriggered:
     patience: int
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryReduced:
     """Out of memory: the bin was reduced."""
 
@@ -376,7 +374,7 @@ class MemoryReduced:
     new_bin_tokens: int
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandReceived:
     """A command was accepted; `via` is `socket` or `signal`, `by` the peer's pid."""
 
@@ -388,7 +386,7 @@ class CommandReceived:
     by: int | None = None
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandApplied:
     """The loop obeyed."""
 
@@ -399,7 +397,7 @@ class CommandApplied:
     detail: str = ""
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandRejected:
     """The loop refused, or the run ended first (`expired`)."""
 
@@ -409,7 +407,7 @@ class CommandRejected:
     reason: str
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientAttached:
     """A viewer connected."""
 
@@ -418,7 +416,7 @@ class ClientAttached:
     uid: int
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientDetached:
     """A viewer left."""
 
@@ -427,7 +425,7 @@ class ClientDetached:
     uid: int
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SinkDisabled:
     """A subscriber failed and was switched off; training goes on."""
 
@@ -436,7 +434,7 @@ class SinkDisabled:
     error: str
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessageLogged:
     """A warning or error from a library or from Stint itself."""
 
@@ -446,7 +444,7 @@ class MessageLogged:
     text: str
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFailed:
     """An exception ended the run."""
 
@@ -459,7 +457,7 @@ class RunFailed:
     remedy: str = ""
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunStopped:
     """The last record of an attempt."""
 
@@ -530,7 +528,7 @@ class Unknown:
     data: dict[str, Any]
 
 
-@event
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One journal line: gapless `seq` over all attempts, Unix and monotonic seconds, and the event."""
 

@@ -12,13 +12,11 @@ from states.events import GpuDevice
 from states.phases import Cause, Outcome, Phase, Reason
 from states.series import Series
 
-part = dataclass(frozen=True, slots=True, kw_only=True)
-
 FEED_LENGTH = 200
 """Lines kept in the event feed."""
 
 
-@part
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """Who runs: filled by `log.opened`."""
 
@@ -31,7 +29,7 @@ class Identity:
     argv: tuple[str, ...] = ()
 
 
-@part
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """The paid hours, as absolute Unix seconds."""
 
@@ -40,7 +38,7 @@ class Window:
     reserve_s: float = 0.0
 
 
-@part
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """Work outside the steps that is going on (load base model, evaluate, ...)."""
 
@@ -51,7 +49,7 @@ class Task:
     started_wall: float = 0.0
 
 
-@part
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
     """Facts of `data.prepared`."""
 
@@ -64,7 +62,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
 
-@part
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """Facts of `model.loaded`."""
 
@@ -79,7 +77,7 @@ class Model:
     top_k: int = 0
 
 
-@part
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The newest plan. `planned_steps` follows `deadline.replanned`; `original_steps` is what was first planned."""
 
@@ -98,7 +96,7 @@ class Plan:
     changes: tuple[str, ...] = ()
 
 
-@part
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """Where training is. `step_s` and `tokens_per_s` are medians over the last `RECENT` steps."""
 
@@ -125,7 +123,7 @@ RECENT = 32
 """Steps the throughput medians look at."""
 
 
-@part
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """One finished evaluation."""
 
@@ -139,7 +137,7 @@ class Evaluation:
     domains: dict[str, float | None] = field(default_factory=dict)
 
 
-@part
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
     """One checkpoint on disk."""
 
@@ -153,7 +151,7 @@ class Saved:
     best: bool = False
 
 
-@part
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Experts:
     """Routing, last sample of one source. Shares are of assignments and sum to 1."""
 
@@ -172,7 +170,7 @@ class Experts:
     """domain -> (experts,): shares."""
 
 
-@part
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """Facts of `host.sampled`."""
 
@@ -184,7 +182,7 @@ class Host:
     disk_free: int
 
 
-@part
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
     """One command's life, as the engine told it: `accepted`, then `applied`, `rejected` or `expired`."""
 
@@ -196,7 +194,7 @@ class Control:
     detail: str = ""
 
 
-@part
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeedLine:
     """One line of the event feed. `tone` is `info`, `good`, `warn` or `bad`."""
 
@@ -208,7 +206,7 @@ class FeedLine:
     tone: str = "info"
 
 
-@part
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """Facts of `run.failed`."""
 
@@ -220,7 +218,7 @@ class Failure:
     remedy: str = ""
 
 
-@part
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """Facts of `run.stopped`."""
 
@@ -237,7 +235,7 @@ class Ending:
     checkpoint: str | None = None
 
 
-@part
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
     """The whole run at one record of its journal."""
 

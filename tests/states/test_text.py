@@ -36,7 +36,7 @@ def test_escapes_name_the_character():
 
 
 def test_ordinary_text_is_left_alone():
-    text = "Gr\u00fc\u00dfe, \u4f60\u597d, \u0645\u0631\u062d\u0628\u0627\t\u05e9\u05dc\u05d5\u05dd\n\u0394 \U0001f600 na\u00efve"
+    text = "Gr\u00fc\u00dfe, \u4f60\u597d, \u0645\u0631\u062d\u0628\u0627\t\u05e9\u05dc\u05d5\u05dd\n\u0394 \U0001f600"
     assert clean(text) == text
 
 
