@@ -1,1 +1,1 @@
-"""From a file of conversations to bins of tokens."""
+"""From a person's file to bins of tokens: conversations, never flat strings."""
