@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
+from dataclasses import fields
 from typing import Any, Final
 
 import orjson
@@ -16,7 +17,7 @@ import orjson
 from states.commands import COMMANDS, Command, Finish, Reply
 from states.events import KINDS, Event, Record, Unknown
 from states.shapes import Misfit, reader, write_any, writer
-from states.text import one_line
+from states.text import clean, one_line
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 """The longest command or reply a peer may send, newline included."""
@@ -68,7 +69,7 @@ def _dump(record: Record) -> bytes:
     if not _NEEDS_CARE.search(body):
         return body
     data = write_any(event.data) if isinstance(event, Unknown) else _WRITERS[event.kind](event)
-    return orjson.dumps({**line, "data": data})
+    return orjson.dumps({**line, "kind": clean(event.kind), "data": data})
 
 
 def decode(line: bytes) -> Record:
@@ -116,8 +117,7 @@ def decode_command(line: bytes) -> tuple[str, Command]:
         raise BadLine(f"{one_line(str(name), 40)} is no command; there are {', '.join(COMMANDS)}")
     if not isinstance(args, dict):
         raise BadLine("args must be an object")
-    fields = COMMANDS[name].__dataclass_fields__.keys() - {"name"}
-    if unexpected := sorted(args.keys() - fields):
+    if unexpected := sorted(args.keys() - {field.name for field in fields(COMMANDS[name])}):
         raise BadLine(f"{name} takes no {one_line(unexpected[0], 40)}")
     try:
         command: Command = _COMMAND_READERS[name](args)
