@@ -1,0 +1,120 @@
+"""One packed bin through the adapted model: its loss for training, its loss by conversation for evaluation.
+
+`forward_loss` is the seam: whatever computes the layers, training asks for nothing but this number and its gradients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from engine.model.adapters import Adapted
+from engine.model.loss import row_nll, summed_nll
+from engine.model.routing import BinScope
+
+
+class PackedBin(Protocol):
+    """What the model needs of a bin: conversations one after another, nothing between them.
+
+    Tokens after the last start, if any, are padding: they carry no target, are not routed for and not counted.
+    """
+
+    @property
+    def input_ids(self) -> torch.Tensor:
+        """(tokens,) int64."""
+
+    @property
+    def position_ids(self) -> torch.Tensor:
+        """(tokens,) int64, restarting at 0 with each conversation."""
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """(tokens,) int64: the token that follows, or -100 where it carries no loss."""
+
+    @property
+    def starts(self) -> torch.Tensor:
+        """(conversations + 1,) int32: first token of each conversation, then the end of the last."""
+
+    @property
+    def domains(self) -> torch.Tensor:
+        """(tokens,) int16, -1 where the conversation has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BinScores:
+    """Loss by conversation, on the host; a conversation without targets has 0 of both."""
+
+    nll: torch.Tensor
+    """(conversations,) float64: sum of -log p over the conversation's targets, nats."""
+    targets: torch.Tensor
+    """(conversations,) int64."""
+    domains: torch.Tensor
+    """(conversations,) int64, -1 for none."""
+
+
+def valid_tokens(packed: PackedBin) -> int:
+    """Tokens of a bin that belong to a conversation; a step's balance loss is over their sum."""
+    return int(packed.starts[-1])
+
+
+def forward_loss(adapted: Adapted, packed: PackedBin, *, scale: float = 1.0) -> torch.Tensor:
+    """`scale` times the sum of -log p over the bin's targets: a float32 scalar, ready for backward.
+
+    With `scale` = 1 / (targets of the whole step) the losses and gradients of a step's bins add up to those of its
+    mean loss, however it is cut. The balance gradient is added in backward; open the step with `routing.begin_step`.
+    """
+    with adapted.routing.inside(_scope(adapted, packed, training=True)):
+        hidden = packed_hidden(adapted, packed)
+    rows, targets = _targets(packed, hidden.device)
+    head = adapted.head
+    return summed_nll(hidden[rows], head.weight, head.bias, targets) * scale
+
+
+@torch.no_grad()
+def evaluate_bin(adapted: Adapted, packed: PackedBin) -> BinScores:
+    """Loss by conversation, without gradient; routing is counted for `routing.sample_evaluation`."""
+    with adapted.routing.inside(_scope(adapted, packed, training=False)):
+        hidden = packed_hidden(adapted, packed)
+    rows, targets = _targets(packed, hidden.device)
+    nll = row_nll(hidden[rows], adapted.head.weight, adapted.head.bias, targets).to("cpu", torch.float64)
+    starts = packed.starts.to("cpu", torch.int64)
+    owner = torch.bucketize(rows.cpu(), starts[1:], right=True)
+    num = starts.shape[0] - 1
+    return BinScores(
+        nll=torch.zeros(num, dtype=torch.float64).index_add_(0, owner, nll),
+        targets=torch.bincount(owner, minlength=num),
+        domains=packed.domains.to("cpu", torch.int64)[starts[:-1]],
+    )
+
+
+def packed_hidden(adapted: Adapted, packed: PackedBin) -> torch.Tensor:
+    """Final hidden states of a bin, (tokens, hidden); conversations do not see each other.
+
+    Without a cache and without a mask, transformers reads the conversation borders from the restarting positions. A
+    cache, or a mask of ones, would make attention cross them silently. On CPU its mask takes tokens^2 bytes.
+    """
+    device = adapted.device
+    output = adapted.model.model(
+        input_ids=packed.input_ids.to(device, torch.int64, non_blocking=True)[None],
+        position_ids=packed.position_ids.to(device, torch.int64, non_blocking=True)[None],
+        use_cache=False,
+    )
+    hidden: torch.Tensor = output.last_hidden_state
+    return hidden[0]
+
+
+def _scope(adapted: Adapted, packed: PackedBin, *, training: bool) -> BinScope:
+    device = adapted.device
+    total, valid = packed.input_ids.shape[0], valid_tokens(packed)
+    mask = None if valid == total else (torch.arange(total) < valid).to(device, non_blocking=True)
+    domains = packed.domains.to(device, torch.int64, non_blocking=True)
+    return BinScope(domains=domains, valid=mask, training=training)
+
+
+def _targets(packed: PackedBin, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    # Found where the bin was built, on the host: on the device a data-dependent shape would synchronise.
+    labels = packed.labels.to(torch.int64)
+    rows = (labels >= 0).nonzero().squeeze(1)
+    return rows.to(device, non_blocking=True), labels[rows].to(device, non_blocking=True)

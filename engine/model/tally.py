@@ -1,0 +1,95 @@
+"""What routing did, counted on the device: one float64 row per layer, so that one copy reads all of it.
+
+A row holds, in this order: assignments by domain and expert (domains + 1 unlabelled, experts), the sum of router
+probabilities by expert, the sum of token entropies, and the number of tokens. Counts are exact up to 2^53.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingSample:
+    """Routing over a window of steps or over one evaluation, on the host."""
+
+    counts: tuple[tuple[int, ...], ...]
+    """(layers, experts): assignments; each token counts `top_k` times."""
+    token_entropy: tuple[float | None, ...]
+    """(layers,): mean entropy of the router's distribution, nats."""
+    balance_loss: float | None
+    """Mean over layers of E * sum_e F_e P_e with the window's own usage F; 1.0 is balanced."""
+    domains: dict[str, tuple[int, ...]]
+    """domain -> (experts,): assignments summed over layers; tokens without a domain are in `counts` only."""
+    layer_domains: dict[str, tuple[tuple[int, ...], ...]]
+    """domain -> (layers, experts): the same by layer."""
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where things lie in a row."""
+
+    num_layers: int
+    num_experts: int
+    domains: tuple[str, ...]
+
+    @property
+    def cells(self) -> int:
+        """Columns of the domain-by-expert table; its last row takes tokens without a domain."""
+        return (len(self.domains) + 1) * self.num_experts
+
+    @property
+    def width(self) -> int:
+        """Columns of a row."""
+        return self.cells + self.num_experts + 2
+
+    def zeros(self, device: torch.device) -> torch.Tensor:
+        """An empty buffer: (layers, width) float64."""
+        return torch.zeros(self.num_layers, self.width, dtype=torch.float64, device=device)
+
+    def row(
+        self, probabilities: torch.Tensor, top_k: int, domains: torch.Tensor, valid: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Count one layer of one bin: probabilities (tokens, experts), domains (tokens,) with -1 for none; no sync."""
+        p = probabilities.detach()
+        weight = p.new_ones(p.shape[0], dtype=torch.float64) if valid is None else valid.to(torch.float64)
+        experts = p.topk(top_k, dim=-1).indices
+        known = torch.where(domains < 0, len(self.domains), domains)
+        flat = (known[:, None] * self.num_experts + experts).reshape(-1)
+        out = torch.zeros(self.width, dtype=torch.float64, device=p.device)
+        out[: self.cells].index_add_(0, flat, weight.repeat_interleave(top_k, output_size=flat.shape[0]))
+        out[self.cells : -2] = weight @ p.to(torch.float64)
+        out[-2] = weight @ torch.special.entr(p).sum(-1).to(torch.float64)
+        out[-1] = weight.sum()
+        return out
+
+    def counts(self, buffer: torch.Tensor) -> torch.Tensor:
+        """(layers, width) -> (layers, experts) assignments over all domains."""
+        return buffer[:, : self.cells].view(self.num_layers, -1, self.num_experts).sum(1)
+
+    def read(self, buffer: torch.Tensor) -> RoutingSample | None:
+        """Bring a buffer to the host with one copy; None when nothing was counted."""
+        host = buffer.to("cpu")
+        tokens = int(host[0, -1].item()) if self.num_layers else 0
+        if tokens == 0:
+            return None
+        table = host[:, : self.cells].view(self.num_layers, -1, self.num_experts).to(torch.int64)
+        counts = table.sum(1)
+        usage = counts / counts.sum(-1, keepdim=True)
+        mean_probability = host[:, self.cells : -2] / tokens
+        by_domain = dict(zip(self.domains, table.unbind(1), strict=False))
+        return RoutingSample(
+            counts=_rows(counts),
+            token_entropy=tuple(float(value) / tokens for value in host[:, -2]),
+            balance_loss=float((self.num_experts * (usage * mean_probability).sum(-1)).mean()),
+            domains={name: tuple(int(n) for n in part.sum(0)) for name, part in by_domain.items()},
+            layer_domains={name: _rows(part) for name, part in by_domain.items()},
+            tokens=tokens,
+        )
+
+
+def _rows(table: torch.Tensor) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(int(value) for value in row) for row in table)
