@@ -359,8 +359,9 @@ class EarlyStopTriggered:
     kind: ClassVar[str] = "early_stop.triggered"
     step: int
     loss: float | None
-    best_loss: float
-    best_step: int
+    best_loss: float | None
+    best_step: int | None
+    """None where no evaluation had a finite loss."""
     patience: int
 
 

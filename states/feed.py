@@ -105,8 +105,8 @@ def _trouble(event: e.Event | e.Unknown) -> Said | None:
         case e.DeadlineReached():
             return Said("deadline", f"training ends, {duration(event.remaining_s)} left to finalize", "warn")
         case e.EarlyStopTriggered():
-            text = f"{event.patience} evaluations without improvement on {number(event.best_loss)}"
-            return Said("stop", f"{text} at step {event.best_step:,}", "warn")
+            best = "" if event.best_step is None else f" on {number(event.best_loss)} at step {event.best_step:,}"
+            return Said("stop", f"{event.patience} evaluations without improvement{best}", "warn")
         case e.MemoryReduced():
             return Said("memory", f"out of memory: bins of {event.new_bin_tokens:,} tokens", "warn")
         case e.CommandRejected():
