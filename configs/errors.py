@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from states.phases import ExitCode
+from states.text import clean
 
 
 class UserError(Exception):
@@ -16,8 +17,9 @@ class UserError(Exception):
     exit_code: ClassVar[ExitCode] = ExitCode.ERROR
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        # Messages quote file names, keys and values that others wrote: nothing in them may drive a terminal.
+        self.message = clean(message.replace("\n", " "))
+        super().__init__(self.message)
 
 
 class ConfigError(UserError):
