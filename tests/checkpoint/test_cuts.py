@@ -113,12 +113,10 @@ def test_a_disk_that_refuses_fails_the_save_and_harms_nothing(run, save_step, fa
     for at in range(total):
         step = 100 + at
         before = sound_steps(run)
-        try:
+        with pytest.raises(CheckpointFailed, match=f"step {step}") as refused:
             save_step(step, files=faults.FaultyFiles(at, mode))
-        except CheckpointFailed as error:
-            assert f"step {step}" in error.message
-            assert ("No space left" in error.message) is (mode == "full")
-            assert ("save_total_limit" in error.message) is (mode == "full")
+        assert ("No space left" in refused.value.message) is (mode == "full")
+        assert ("save_total_limit" in refused.value.message) is (mode == "full")
         assert sound_steps(run) in (before, [*before, step])
         assert only_checkpoints(run), "a failed save must give its space back"
 
