@@ -97,11 +97,6 @@ def decode(line: bytes) -> Record:
     return Record(seq=seq, wall=wall, mono=mono, event=event)
 
 
-def as_written(record: Record) -> Record:
-    """The record as every reader of the journal will see it: text cleaned, numbers that are not finite gone."""
-    return decode(encode(record))
-
-
 def encode_command(id: str, command: Command) -> bytes:
     """`{"id":...,"command":...,"args":{...}}` and a newline."""
     return _message({"id": id, "command": command.name, "args": _COMMAND_WRITERS[command.name](command)})

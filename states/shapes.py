@@ -41,7 +41,7 @@ def writer(tp: TypeHint) -> Convert:
         hints = get_type_hints(tp)
         fields = [(field.name, writer(hints[field.name])) for field in dataclasses.fields(tp)]
         return lambda v: {name: write(getattr(v, name)) for name, write in fields}
-    return _write_scalar if isinstance(tp, type) else write_any
+    return write_any if tp is Any else _write_scalar
 
 
 def write_any(value: Any) -> Any:
@@ -77,9 +77,9 @@ def reader(tp: TypeHint) -> Convert:
         return _read_dataclass(tp)
     if isinstance(tp, type) and issubclass(tp, Enum):
         return _read_enum(tp)
-    if tp is float:
-        return _checked(float, int)
-    return _checked(tp) if isinstance(tp, type) else lambda v: v
+    if tp is Any:
+        return lambda v: v
+    return _checked(float, int) if tp is float else _checked(tp)
 
 
 def _read_dataclass(cls: type[Any]) -> Convert:
