@@ -44,6 +44,9 @@ class AdapterSpec:
     seed: int = 42
 
     def __post_init__(self) -> None:
+        # Configurations hold plain strings; one that is equal to a member but not it would fail every `is` in silence.
+        object.__setattr__(self, "mode", AdapterMode(self.mode))
+        object.__setattr__(self, "experts", ExpertMode(self.experts))
         if self.rank < 1:
             raise ValueError(f"lora_rank is {self.rank}: it must be at least 1")
         if self.mode is AdapterMode.LORA:

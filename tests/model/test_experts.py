@@ -10,7 +10,7 @@ from torch.nn import functional
 from engine.model.adapters import Adapted, attach
 from engine.model.experts import ExpertLinear, ExpertMlp
 from engine.model.gates import Ablated, Forced, Uniform
-from engine.model.spec import AdapterSpec
+from engine.model.spec import AdapterSpec, ExpertMode
 from tests.model.conftest import tiny
 
 
@@ -33,6 +33,7 @@ def dispatch(x: torch.Tensor, linear: ExpertLinear, router: torch.Tensor, top_k:
 def test_a_gated_linear_equals_token_dispatch_in_output_and_all_gradients(build, experts: str, top_k: int) -> None:
     adapted: Adapted = build(double=True, experts=experts, top_k=top_k)
     layer = adapted.layers[1]
+    assert layer.ffn["up_proj"].lora_A.dim() == (2 if experts == "shared_a" else 3)
     assert layer.router is not None
     for linear in layer.ffn.values():
         assert isinstance(linear, ExpertLinear)
@@ -156,3 +157,6 @@ def test_a_spec_that_cannot_work_is_refused() -> None:
     for wrong in ({"rank": 0}, {"num_experts": 1}, {"top_k": 5}, {"top_k": 0}):
         with pytest.raises(ValueError, match=r"must|needs"):
             AdapterSpec(**wrong)
+    with pytest.raises(ValueError, match="not a valid ExpertMode"):
+        AdapterSpec(experts="both")
+    assert AdapterSpec(experts="private").experts is ExpertMode.PRIVATE
