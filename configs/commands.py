@@ -15,7 +15,7 @@ from configs.document import shown
 from configs.errors import UsageError
 from configs.identity import config_hash, resolved
 from configs.load import WAYFARER, demo_dir, find, load, locate, preset_dir
-from configs.schema import FILES, SECTIONS, Config
+from configs.schema import FILES, FOR_EDITORS, SECTIONS, Config
 from configs.suggest import keys
 from states.text import clean
 
@@ -83,7 +83,7 @@ def schema(
     file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="One of the four files. Default: all.")] = None,
 ) -> None:
     """Print the JSON Schema of one file, or of all four by file name: every key, its type, range and meaning."""
-    schemas = {FILES[section]: model.model_json_schema() for section, model in SECTIONS.items()}
+    schemas = {FILES[section]: _schema(section) for section in SECTIONS}
     if file is None:
         _print(schemas)
         return
@@ -108,6 +108,13 @@ def init(directory: Path) -> tuple[Path, ...]:
     except OSError as error:
         raise UsageError(f"{error.filename or directory} cannot be written: {error.strerror}.") from None
     return tuple(targets)
+
+
+def _schema(section: str) -> dict[str, Any]:
+    """JSON Schema of one file; editors may be pointed at it by a `$schema` key, which the files therefore allow."""
+    described = SECTIONS[section].model_json_schema()
+    described["properties"][FOR_EDITORS] = {"type": "string", "description": "Where an editor finds this schema."}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described}
 
 
 def _directory(text: str | None) -> Path:

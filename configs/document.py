@@ -95,10 +95,8 @@ def a_kind(value: object) -> str:
 
 def _bytes(name: str, path: Path) -> bytes:
     try:
-        # O_NONBLOCK: a named pipe must be refused, not waited for.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ConfigError(f"{name} is not a regular file. Put a JSON file in its place.")
             raw = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
@@ -110,6 +108,11 @@ def _bytes(name: str, path: Path) -> bytes:
             "Data belongs in a file of its own, named by the key `dataset`."
         )
     return raw
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a named pipe like a file, so that it can be refused, instead of waiting for its writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _text(name: str, raw: bytes) -> str:

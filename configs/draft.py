@@ -10,9 +10,7 @@ from configs.credentials import REMEDY, credentials
 from configs.document import Document, read, shown
 from configs.errors import ConfigError
 from configs.positions import KeyPath, dotted
-from configs.schema import FILES, SECTIONS
-
-_FOR_EDITORS = "$schema"  # editors look for it at the top of a JSON file; it configures nothing
+from configs.schema import FILES, FOR_EDITORS, SECTIONS
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,7 +60,7 @@ class Draft:
         document = self.documents.get(section)
         if document is None:
             return {}
-        return {key: value for key, value in document.data.items() if key != _FOR_EDITORS}
+        return {key: value for key, value in document.data.items() if key != FOR_EDITORS}
 
 
 def read_directory(directory: Path) -> Draft:

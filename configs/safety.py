@@ -8,7 +8,7 @@ from configs.section import Name, Section
 
 
 class SafetyConfig(Section):
-    """Limits and guards; none of them changes the mathematics of a step that is taken, but the gradient clip."""
+    """Limits and guards. Of these only the gradient clip changes what a step computes."""
 
     max_training_hours: float | None = Field(
         default=None,

@@ -26,6 +26,9 @@ FILES: Final = {
     "safety": "safety_config.json",
     "wandb": "wandb_config.json",
 }
+FOR_EDITORS: Final = "$schema"
+"""Editors look for this key at the top of a JSON file; it configures nothing."""
+
 DEFAULT: Final = "default"
 """Where a value was stated that nobody stated."""
 
