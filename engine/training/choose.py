@@ -1,0 +1,99 @@
+"""From the options of `train` to a `Launch`: which configuration, checked with its data and base before anything is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.errors import UsageError
+from configs.load import demo_dir, find, load, locate
+from configs.schema import Config
+from engine.training.launch import DEMO_OUTPUT, Launch, decide
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The options as typed."""
+
+    config: Path | None = None
+    dataset: Path | None = None
+    validation: Path | None = None
+    base_model: str | None = None
+    chat_template: Path | None = None
+    output_dir: Path | None = None
+    resume: str | None = None
+    hours: float | None = None
+    deadline: str | None = None
+    manual: bool = False
+    overrides: tuple[str, ...] = ()
+
+
+def choose(choice: Choice) -> Launch:
+    """Settle everything a start needs. Raises a `UserError` for whatever is wrong with it, having made nothing."""
+    directory, demo, which = _directory(choice)
+    if choice.hours is not None and choice.deadline is not None:
+        raise UsageError("--hours and --deadline both set the window: give one of them.")
+    output = choice.output_dir or (Path(DEMO_OUTPUT) if demo else None)
+    overrides = list(choice.overrides)
+    if choice.validation is not None:
+        overrides.append(f"training.validation_dataset={choice.validation}")
+    elif choice.dataset is not None:
+        # The validation file of a preset belongs to the preset's data, so another dataset holds out a part of its own.
+        overrides.append("training.validation_dataset=null")
+    config = load(
+        directory,
+        overrides=overrides,
+        base_model=choice.base_model,
+        dataset=None if choice.dataset is None else str(choice.dataset),
+        chat_template=None if choice.chat_template is None else str(choice.chat_template),
+        output_dir=None if output is None else str(output),
+        hours=choice.hours,
+    )
+    resume = None if choice.resume == "none" else choice.resume
+    run = _run_of(resume) if resume not in (None, "auto") else Path(config.training.output_dir)
+    launch = decide(
+        config,
+        run,
+        demo=demo and choice.output_dir is None,
+        resume=resume,
+        hours=choice.hours,
+        deadline=choice.deadline,
+        manual=choice.manual,
+        said=() if which is None else (which,),
+    )
+    check_inputs(launch.config)
+    return launch
+
+
+def _directory(choice: Choice) -> tuple[Path, bool, str | None]:
+    """Configuration folder, whether it is the built-in demo, and the sentence that says which was taken."""
+    if choice.config is not None:
+        directory = locate(str(choice.config))
+        return directory, directory == demo_dir(), None
+    here = find(Path.cwd())
+    if here is not None:
+        return here, False, "Training with ./training_config.json."
+    return (
+        demo_dir(),
+        True,
+        "There is no ./training_config.json here, so this is the built-in demo (`run.py init` writes one).",
+    )
+
+
+def _run_of(resume: str | None) -> Path:
+    """The run a checkpoint path belongs to."""
+    path = Path(resume or "")
+    if not path.is_dir():
+        raise UsageError(
+            f"--resume {path} is not a directory. Give `auto`, or a checkpoint such as RUN/checkpoint-500."
+        )
+    return path.absolute().parent
+
+
+def check_inputs(config: Config) -> None:
+    """Look at the base model and read the whole dataset once, so that a bad one is refused in seconds."""
+    from engine.data.prepare import read_sources
+    from engine.model.resolve import resolve
+
+    resolve(config.training.base_model)
+    read_sources(config)

@@ -1,0 +1,100 @@
+"""`train`: from the command line to a running engine and, on a terminal, the cockpit. Light until it must train."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from states.phases import ExitCode
+
+ENTRY = Path(__file__).resolve().parents[2] / "run.py"
+
+
+def train(
+    config: Annotated[Optional[Path], typer.Option(help="Folder with training_config.json and its siblings.")] = None,  # noqa: UP045
+    dataset: Annotated[Optional[Path], typer.Option(help="Conversations to train on.")] = None,  # noqa: UP045
+    validation: Annotated[
+        Path | None, typer.Option(help="Conversations to evaluate on; else a part is held out.")
+    ] = None,
+    base_model: Annotated[Optional[str], typer.Option(help="Folder of a checkpoint, or a hub id.")] = None,  # noqa: UP045
+    chat_template: Annotated[
+        Path | None, typer.Option(help="Jinja file, for a base without a chat template.")
+    ] = None,
+    output_dir: Annotated[Optional[Path], typer.Option(help="The run's directory.")] = None,  # noqa: UP045
+    resume: Annotated[Optional[str], typer.Option(help="`auto`, or a checkpoint's directory.")] = None,  # noqa: UP045
+    hours: Annotated[Optional[float], typer.Option(help="Length of the window from now.")] = None,  # noqa: UP045
+    deadline: Annotated[Optional[str], typer.Option(help="End of the window: 2026-11-23T07:30, or 07:30.")] = None,  # noqa: UP045
+    manual: Annotated[bool, typer.Option("--manual", help="Adjust nothing to the window; warn instead.")] = False,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value over the files; repeatable.")
+    ] = None,
+    no_tui: Annotated[bool, typer.Option("--no-tui", help="Train in the foreground with plain lines.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Like --no-tui, with the journal's records on stdout.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Start the engine and leave it running.")] = False,
+    launch_file: Annotated[Optional[Path], typer.Option("--launch-file", hidden=True)] = None,  # noqa: UP045
+) -> None:
+    """Train: ./training_config.json where there is one, else the built-in demo."""
+    from engine.run.spawn import engine_environment
+
+    os.environ.update(engine_environment())
+    if launch_file is not None:
+        from engine.training.launch import Launch
+
+        raise typer.Exit(_foreground(Launch.read(launch_file), json=json))
+
+    from engine.training.choose import Choice, choose
+    from engine.training.launch import AlreadyFinished
+
+    try:
+        launch = choose(
+            Choice(
+                config=config,
+                dataset=dataset,
+                validation=validation,
+                base_model=base_model,
+                chat_template=chat_template,
+                output_dir=output_dir,
+                resume=resume,
+                hours=hours,
+                deadline=deadline,
+                manual=manual,
+                overrides=tuple(overrides or ()),
+            )
+        )
+    except AlreadyFinished as done:
+        typer.echo(str(done), err=json)
+        return
+    plain = no_tui or json or not (_full_screen() or detach)
+    for sentence in launch.said:
+        typer.echo(sentence, err=json)
+    if plain:
+        raise typer.Exit(_foreground(launch, json=json))
+    from engine.training.spawning import start_engine, wait_until_open
+
+    process = start_engine(launch, ENTRY)
+    attach = f"python run.py attach {launch.directory}"
+    if detach:
+        code = wait_until_open(process, launch.directory)
+        typer.echo(f"The engine runs in {launch.directory}. `{attach}` shows it." if code == 0 else "")
+        raise typer.Exit(code)
+    from tuiapp.app import run_live
+
+    raise typer.Exit(run_live(launch.directory, attach_command=attach, launcher_error=lambda: None))
+
+
+def _foreground(launch: "Launch", *, json: bool) -> int:  # noqa: F821, UP037
+    from engine.training.main import run_engine
+
+    return int(run_engine(launch, json=json))
+
+
+def _full_screen() -> bool:
+    """Whether a full-screen program can run here."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+USAGE = ExitCode.USAGE

@@ -1,0 +1,89 @@
+"""Evaluating inside a run: the loss, what it means for patience and for the best model, and the events that say so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from engine.training.evaluate import EvalResult, evaluate
+from engine.training.saving import save_now
+from engine.training.session import Session
+from engine.training.trainer import Trainer
+from states.events import EvalCompleted, EvalStarted, ExpertsSampled
+from states.phases import Cause
+
+
+def evaluate_now(
+    session: Session, trainer: Trainer, *, full: bool = False, stop: Callable[[], bool] | None = None
+) -> EvalResult:
+    """Evaluate on the subset, or on everything before the first step (`full`); a new best is saved at once.
+
+    `stop` ends it early, by default an order to abort and a stopping signal; interrupted, it counts for nothing.
+    """
+    scope = "full" if full else "subset"
+    examples = trainer.validation if full else trainer.subset
+
+    def told_to_stop() -> bool:
+        session.orders.watch()
+        return session.flags.stop
+
+    session.emit(EvalStarted(step=session.step, scope=scope, conversations=len(examples)))
+    result = evaluate(trainer, examples, stop or told_to_stop)
+    best = False
+    if full and not result.interrupted:
+        trainer.pace.full_eval_s = result.eval_s
+        session.progress = replace(session.training, start_loss=result.loss)
+    elif not result.interrupted:
+        trainer.pace.evals.append(result.eval_s)
+        if session.training.evaluated_step != session.step:
+            patience = session.training.patience.after(result.loss, session.step)
+            best = patience.best_step == session.step
+            session.progress = replace(session.training, patience=patience, evaluated_step=session.step)
+    _tell(session, trainer, result, scope, best=best)
+    if best:
+        save_now(session, trainer, Cause.BEST, eval_loss=result.loss)
+    return result
+
+
+def _tell(session: Session, trainer: Trainer, result: EvalResult, scope: str, *, best: bool) -> None:
+    step = session.step
+    session.emit(
+        EvalCompleted(
+            step=step,
+            scope=scope,
+            loss=result.loss,
+            targets=result.targets,
+            eval_s=result.eval_s,
+            best=best,
+            domains=result.domains,
+        )
+    )
+    tell_routing(session, result, window_steps=0)
+    if result.loss is not None:
+        trainer.history.append(
+            {
+                "step": step,
+                "epoch": trainer.steps.epoch(step),
+                "eval_loss": result.loss,
+                "eval_perplexity": math.exp(min(result.loss, 700.0)),
+                "eval_runtime": result.eval_s,
+                "eval_scope": scope,
+            }
+        )
+
+
+def tell_routing(session: Session, result: EvalResult, *, window_steps: int) -> None:
+    """Say where the router sent the tokens of an evaluation."""
+    if result.routing is not None:
+        session.emit(
+            ExpertsSampled(
+                step=session.step,
+                source="eval",
+                window_steps=window_steps,
+                counts=result.routing.counts,
+                token_entropy=result.routing.token_entropy,
+                balance_loss=result.routing.balance_loss,
+                domains=result.routing.domains,
+            )
+        )

@@ -1,0 +1,93 @@
+"""Finalize: the last checkpoint, the best model judged on all validation data, and its files at the run's root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.checkpoint.root import publish
+from engine.model.export import read_adapter
+from engine.training.card import root_writers
+from engine.training.evaluate import evaluate
+from engine.training.evaluating import evaluate_now, tell_routing
+from engine.training.obey import end_pause
+from engine.training.saving import best_checkpoint, save_now
+from engine.training.session import Session
+from engine.training.trainer import Trainer
+from states.commands import Abort, Finish
+from states.events import EvalCompleted, EvalStarted
+from states.phases import Cause, Reason, Trigger
+
+PUBLISH_MARGIN_S = 2.0
+"""Kept for publishing the best model's files when the window closes on Finalize."""
+
+
+def finalize(session: Session, trainer: Trainer, reason: Reason) -> None:
+    """Make what was trained durable first; then whatever the time left allows.
+
+    After a signal the run is resumable and its host may be about to vanish: only the checkpoint is written.
+    """
+    end_pause(session)
+    if reason is Reason.SIGNAL:
+        if session.training.saved_step != session.step:
+            save_now(session, trainer, Cause.SIGNAL)
+        return
+    hurried = _hurry(session, trainer)
+    if session.training.saved_step != session.step:
+        save_now(session, trainer, Cause.FINAL)
+    if session.training.evaluated_step != session.step and not hurried():
+        evaluate_now(session, trainer, stop=hurried)
+    best = best_checkpoint(session) or session.rundir.path / f"checkpoint-{session.training.saved_step}"
+    final_loss = None
+    if not hurried():
+        final_loss = _judge(session, trainer, best, hurried)
+    if best.is_dir():
+        with session.task("publish the best model", detail=best.name):
+            writers = root_writers(session, trainer, final_loss=final_loss)
+            publish(session.rundir.path, best, writers)
+
+
+def _judge(session: Session, trainer: Trainer, best: Path, stop: Callable[[], bool]) -> float | None:
+    """Loss of the best checkpoint over the whole validation set; None where time or patience ran out."""
+    if best.name != f"checkpoint-{session.step}" and best.is_dir():
+        with session.task("load the best checkpoint", detail=best.name):
+            read_adapter(trainer.adapted, best)
+    step = session.training.patience.best_step
+    step = session.step if step is None else step
+    session.emit(EvalStarted(step=step, scope="full", conversations=len(trainer.validation)))
+    result = evaluate(trainer, trainer.validation, stop)
+    session.emit(
+        EvalCompleted(
+            step=step,
+            scope="full",
+            loss=result.loss,
+            targets=result.targets,
+            eval_s=result.eval_s,
+            best=True,
+            domains=result.domains,
+        )
+    )
+    tell_routing(session, result, window_steps=0)
+    return result.loss
+
+
+def _hurry(session: Session, trainer: Trainer) -> Callable[[], bool]:
+    """Whether optional work must be skipped: asked for by a person or a signal, or because the window closes."""
+    told = False
+
+    def hurried() -> bool:
+        nonlocal told
+        for order in session.orders.while_finalizing():
+            if isinstance(order.command, Finish | Abort):
+                session.flags.hurry = True
+                session.orders.inbox.applied(order, session.step, "skipping optional work")
+            else:
+                session.orders.inbox.rejected(order, f"{order.command.name} is not possible while finalizing")
+        remaining = session.remaining_s()
+        late = remaining is not None and remaining < trainer.pace.save_s + PUBLISH_MARGIN_S
+        if (session.flags.hurry or late) and not told:
+            told = True
+            session.life.fire(Trigger.HURRY)
+        return session.flags.hurry or late
+
+    return hurried

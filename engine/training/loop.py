@@ -1,0 +1,86 @@
+"""One run, top to bottom: Setup, Init, Warmup, Main, Finalize. Everything it calls answers; only the loop decides.
+
+Setup     read and tokenise the conversations, plan the steps into the window
+Init      load the base, attach adapters and experts, restore or begin, measure
+Warmup    optimizer steps while the learning rate rises
+Main      optimizer steps along the cosine, which is replanned when time runs short
+Finalize  final checkpoint, the best model evaluated on all validation data and published
+"""
+
+from __future__ import annotations
+
+from engine.training.build import build
+from engine.training.deadline import move_horizon, time_is_up, why_done
+from engine.training.evaluating import evaluate_now
+from engine.training.finalize import finalize
+from engine.training.obey import obey
+from engine.training.preparing import prepare_run
+from engine.training.reporting import report_step, tell_early_stop
+from engine.training.saving import save_now
+from engine.training.session import Session
+from engine.training.step import take_step
+from engine.training.trainer import Trainer
+from states.phases import Cause, Phase, Reason, Trigger
+from states.schedule import learning_rate
+
+PAUSE_POLL_S = 1.0
+"""How often a paused loop looks at the clock; an order or a signal wakes it at once."""
+
+
+def train(session: Session) -> Reason:
+    """Run `session` from Setup to the end of Finalize and return why training ended."""
+    life = session.life
+    prepared, tokenizer, plan = prepare_run(session)
+
+    life.fire(Trigger.ADVANCE)  # Setup -> Init
+    trainer = build(session, prepared, tokenizer, plan)
+    if session.training.start_loss is None:
+        evaluate_now(session, trainer, full=True)
+
+    life.fire(Trigger.ADVANCE)  # Init -> Warmup, or Main where the warm-up was done before a resume
+    reason = None
+    while reason is None:
+        reason = obey(session, trainer) or verdict(session, trainer)
+        if reason is None and life.paused:
+            session.orders.inbox.wait(PAUSE_POLL_S)
+        elif reason is None:
+            one_step(session, trainer)
+
+    life.fire(Trigger.FINISH, reason)  # -> Finalize
+    finalize(session, trainer, reason)
+    return reason
+
+
+def one_step(session: Session, trainer: Trainer) -> None:
+    """One optimizer step, and whatever is due after it."""
+    before = session.training
+    rate = learning_rate(before.horizon, trainer.config.training.learning_rate)
+    stats = take_step(trainer, trainer.steps.at(before.step), rate=rate, ramp=trainer.balance_ramp(before.step))
+    trainer.pace.stepped(stats.step_s)
+    session.progress = before.stepped(
+        tokens=stats.tokens, targets=stats.targets, step_s=stats.step_s, rejected=stats.rejected is not None
+    )
+    move_horizon(session, trainer)
+    report_step(session, trainer, stats, rate)
+
+    if session.life.phase is Phase.WARMUP and session.warmed_up():
+        session.life.fire(Trigger.ADVANCE)  # -> Main
+    if session.step % trainer.eval_every == 0:
+        evaluate_now(session, trainer)
+    if session.save_is_due():
+        save_now(session, trainer, Cause.SCHEDULE)
+
+
+def verdict(session: Session, trainer: Trainer) -> Reason | None:
+    """Why training ends at this step boundary, None where it goes on."""
+    progress = session.training
+    if session.flags.stop:
+        return Reason.SIGNAL
+    if progress.horizon.done:
+        return why_done(session, trainer)
+    if time_is_up(session, trainer):
+        return Reason.DEADLINE
+    if session.config.safety.enable_early_stopping and progress.patience.exhausted:
+        tell_early_stop(session)
+        return Reason.EARLY_STOP
+    return None

@@ -1,0 +1,42 @@
+"""AdamW over the adapters, with the router at a learning rate of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch.nn import Parameter
+
+from configs.schema import TrainingConfig
+
+ROUTER_SHARE = 0.1
+"""Router rate over adapter rate where none is configured: equal rates drift out of 20 to 30% usage in some seeds."""
+
+
+def build_optimizer(parameters: Mapping[str, Parameter], training: TrainingConfig) -> torch.optim.AdamW:
+    """Three groups with a `scale` each, multiplied by the step's rate in `set_rate`.
+
+    Weight decay acts on the A matrices only: it would pull B towards the zero it starts from, and a router out of balance.
+    """
+    router_rate = training.router_learning_rate or training.learning_rate * ROUTER_SHARE
+    routers = [p for name, p in parameters.items() if "router" in name]
+    downs = [p for name, p in parameters.items() if "router" not in name and "lora_A" in name]
+    ups = [p for name, p in parameters.items() if "router" not in name and "lora_A" not in name]
+    groups = [
+        {"params": downs, "scale": 1.0, "weight_decay": training.weight_decay},
+        {"params": ups, "scale": 1.0, "weight_decay": 0.0},
+        {"params": routers, "scale": router_rate / training.learning_rate, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=training.learning_rate,
+        betas=(training.adam_beta1, training.adam_beta2),
+        eps=training.adam_epsilon,
+        fused=True,
+    )
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group its share of `rate`."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]

@@ -1,0 +1,58 @@
+"""How fast this run goes and what that leaves: the live numbers behind the horizon rule and the reserve."""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from dataclasses import dataclass, field
+
+WINDOW = 32
+"""Steps in the median: enough to shrug off a hiccup, few enough to follow a change of speed within a minute."""
+LEAST = 3
+"""Steps before the median is trusted."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Pace:
+    """Measured seconds of the parts of a run. The first step of a process is left out: it warms caches and compilers."""
+
+    planned_step_s: float
+    """What the plan assumed; used until enough steps were seen."""
+    steps: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    evals: deque[float] = field(default_factory=lambda: deque(maxlen=8))
+    saves: deque[float] = field(default_factory=lambda: deque(maxlen=8))
+    full_eval_s: float = 0.0
+    """Seconds of one pass over the whole validation set, the larger part of Finalize."""
+    _warm: bool = False
+
+    def stepped(self, seconds: float) -> None:
+        """One more step took `seconds`."""
+        if self._warm:
+            self.steps.append(seconds)
+        self._warm = True
+
+    @property
+    def step_s(self) -> float:
+        """Median seconds of a step, or the plan's until `LEAST` were measured."""
+        return statistics.median(self.steps) if len(self.steps) >= LEAST else self.planned_step_s
+
+    @property
+    def eval_s(self) -> float:
+        """Longest recent in-training evaluation."""
+        return max(self.evals, default=0.0)
+
+    @property
+    def save_s(self) -> float:
+        """Longest recent checkpoint write."""
+        return max(self.saves, default=0.0)
+
+    @property
+    def finalize_s(self) -> float:
+        """What Finalize is expected to take, with a half more for what was not measured."""
+        return 1.5 * (self.full_eval_s + self.eval_s + 2 * self.save_s) + 1.0
+
+    def between_s(self, steps: int, *, eval_every: int, save_interval_s: float) -> float:
+        """Seconds that evaluations and saves will take during the next `steps` steps."""
+        evals = steps // eval_every if eval_every else 0
+        saves = int(steps * self.step_s / save_interval_s) if save_interval_s else 0
+        return evals * self.eval_s + saves * self.save_s

@@ -1,0 +1,28 @@
+"""Setup: from a file of conversations to examples in memory, and the first plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from engine.data.prepare import Prepared, prepare, read_sources
+from engine.model.load import load_tokenizer
+from engine.model.resolve import resolve
+from engine.training.planning import Planned, plan_first
+from engine.training.preflight import preflight
+from engine.training.session import Session
+
+
+def prepare_run(session: Session) -> tuple[Prepared, PreTrainedTokenizerBase, Planned]:
+    """Check the machine, read and tokenise the data, plan the steps into the window."""
+    preflight(session)
+    training = session.config.training
+    follow = session.follower()
+    sources = read_sources(session.config, follow)
+    with session.task("load tokenizer", detail=training.base_model):
+        template = None if training.chat_template is None else Path(training.chat_template)
+        tokenizer = load_tokenizer(resolve(training.base_model), template)
+    prepared = prepare(session.config, tokenizer, follow, sources)
+    session.emit(prepared.event())
+    return prepared, tokenizer, plan_first(session, prepared)

@@ -1,0 +1,153 @@
+"""What goes into a checkpoint and how it comes back: the trainer's side of `engine.checkpoint`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from engine.checkpoint.errors import CheckpointFailed, CheckpointInvalid
+from engine.checkpoint.manifest import Meta
+from engine.checkpoint.optimizer_state import load_optimizer, save_optimizer
+from engine.checkpoint.retention import prune
+from engine.checkpoint.store import save
+from engine.checkpoint.trainer_state import NAME as TRAINER_STATE
+from engine.checkpoint.trainer_state import TrainerState, read_trainer_state, write_trainer_state
+from engine.checkpoint.verify import newest_valid, verify
+from engine.model.export import adapter_writers, read_adapter
+from engine.training.progress import Progress
+from engine.training.session import Session
+from engine.training.trainer import Trainer
+from engine.training.versions import versions
+from states.events import (
+    CheckpointCompleted,
+    CheckpointPruned,
+    CheckpointSkipped,
+    CheckpointStarted,
+    MessageLogged,
+    RunRestored,
+)
+from states.events import CheckpointFailed as SaveFailed
+from states.phases import Cause
+
+OPTIMIZER = "optimizer.safetensors"
+
+
+def save_now(session: Session, trainer: Trainer, cause: Cause, *, eval_loss: float | None = None) -> bool:
+    """Write a checkpoint of this step boundary, then prune. A failed save is an event, and training goes on."""
+    before = session.training
+    progress = replace(before, saved_step=before.step)
+    name = f"checkpoint-{progress.step}"
+    best = progress.patience.best_step == progress.step
+    session.emit(CheckpointStarted(step=progress.step, path=name, cause=cause))
+    writers = {
+        **adapter_writers(trainer.adapted, session.config.training.base_model),
+        OPTIMIZER: partial(save_optimizer, trainer.optimizer, trainer.adapted.parameters()),
+        TRAINER_STATE: partial(write_trainer_state, _state(trainer, progress)),
+    }
+    meta = Meta(run_id=session.run_id, config_hash=session.config_hash, eval_loss=eval_loss, versions=versions())
+    try:
+        saved = save(session.rundir.path, progress.step, writers, cause=cause, meta=meta)
+    except CheckpointFailed as error:
+        session.emit(SaveFailed(step=progress.step, path=name, error=str(error)))
+        return False
+    session.progress = progress
+    session.saved_mono = time.monotonic()
+    trainer.pace.saves.append(saved.save_s)
+    session.emit(
+        CheckpointCompleted(
+            step=progress.step,
+            path=name,
+            cause=cause,
+            bytes=saved.bytes,
+            save_s=saved.save_s,
+            eval_loss=eval_loss,
+            best=best,
+        )
+    )
+    keep = session.config.training.save_total_limit
+    for path in prune(session.rundir.path, keep=keep, best=best_checkpoint(session)):
+        session.emit(CheckpointPruned(path=path.name))
+    return True
+
+
+def best_checkpoint(session: Session) -> Path | None:
+    """Directory of the best checkpoint so far, if an evaluation has made one."""
+    step = session.training.patience.best_step
+    path = session.rundir.path / f"checkpoint-{step}"
+    return path if step is not None and path.is_dir() else None
+
+
+def find_checkpoint(session: Session) -> Path | None:
+    """The checkpoint this start resumes from: the one named, else the newest that verifies; None is a fresh start."""
+    resume = session.launch.resume
+    if resume is None:
+        return None
+    if resume == "auto":
+
+        def skipped(path: Path, why: str) -> None:
+            session.emit(CheckpointSkipped(path=path.name, why=why))
+
+        return newest_valid(session.rundir.path, on_skip=skipped)
+    path = Path(resume)
+    verdict = verify(path)
+    if not verdict.ok:
+        raise CheckpointInvalid(
+            f"The checkpoint {path} does not verify: {verdict.why}. `--resume auto` takes the newest one that does."
+        )
+    return path
+
+
+def restore(session: Session, trainer: Trainer, path: Path) -> None:
+    """Load a verified checkpoint: adapters, routing statistics, optimizer, counters."""
+    state = read_trainer_state(path / TRAINER_STATE)
+    _leave_behind(session, path)
+    read_adapter(trainer.adapted, path)
+    load_optimizer(trainer.optimizer, trainer.adapted.parameters(), path / OPTIMIZER)
+    session.progress = Progress.from_json(dict(state.stint["progress"]))
+    trainer.history = [dict(entry) for entry in state.log_history]
+    session.emit(
+        RunRestored(
+            checkpoint=path.name,
+            step=session.progress.step,
+            tokens=session.progress.tokens,
+            trained_s=session.progress.trained_s,
+        )
+    )
+
+
+def _leave_behind(session: Session, path: Path) -> None:
+    """Set later checkpoints aside when a person resumes from an earlier one, or the next resume would take them up again."""
+    if session.launch.resume == "auto":
+        return
+    step = verify(path, hashes=False).manifest
+    for later in session.rundir.checkpoints():
+        if step is not None and int(later.name.rpartition("-")[2]) > step.step:
+            aside = later.with_name(f"abandoned-{later.name}-{session.run_id}-{int(session.started_mono)}")
+            later.rename(aside)
+            session.emit(
+                MessageLogged(level="WARNING", logger="stint", text=f"{later.name} was set aside as {aside.name}.")
+            )
+
+
+def _state(trainer: Trainer, progress: Progress) -> TrainerState:
+    """trainer_state.json: the Hugging Face shape for other tools, the exact state for ours."""
+    training = trainer.config.training
+    patience = progress.patience
+    return TrainerState(
+        global_step=progress.step,
+        epoch=trainer.steps.epoch(progress.step),
+        max_steps=progress.horizon.total_steps,
+        num_train_epochs=float(training.num_train_epochs),
+        logging_steps=training.logging_steps,
+        eval_steps=trainer.eval_every,
+        save_steps=0,
+        train_batch_size=training.per_device_train_batch_size,
+        num_input_tokens_seen=progress.tokens,
+        best_metric=patience.best_loss,
+        best_global_step=patience.best_step,
+        best_model_checkpoint=f"checkpoint-{patience.best_step}" if patience.best_step is not None else None,
+        log_history=tuple(trainer.history),
+        stint={"progress": progress.to_json(), "plan": trainer.plan.to_json(), "runtime": trainer.runtime},
+    )

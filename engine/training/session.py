@@ -1,0 +1,132 @@
+"""One engine process's hold on its run: the lock, the journal, the control socket, the lifecycle, the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from configs.schema import Config
+from engine.run.bus import Bus
+from engine.run.rundir import RunDir
+from engine.run.signals import Flags
+from engine.training.launch import Launch
+from engine.training.orders import Orders
+from engine.training.progress import Progress
+from states.events import Event, TaskCompleted, TaskProgressed, TaskStarted
+from states.lifecycle import Lifecycle
+from states.phases import Phase
+
+PROGRESS_INTERVAL_S = 0.25
+"""Least seconds between two progress events of one task."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """What the loop needs of the outside world. Made by `main`, used by the training thread only."""
+
+    launch: Launch
+    rundir: RunDir
+    bus: Bus
+    orders: Orders
+    flags: Flags
+    life: Lifecycle
+    run_id: str
+    config_hash: str
+    progress: Progress | None = None
+    """Where training is; None until Init has begun or restored it."""
+    reserve_s: float = 0.0
+    """Seconds kept for Finalize."""
+    paused_at: float | None = None
+    warned: bool = False
+    """Whether the approaching deadline was announced."""
+    saved_mono: float = field(default_factory=time.monotonic)
+    """When the last checkpoint was written, for the interval between two."""
+    started_mono: float = field(default_factory=time.monotonic)
+
+    @property
+    def config(self) -> Config:
+        """The resolved configuration."""
+        return self.launch.config
+
+    @property
+    def training(self) -> Progress:
+        """Where training is, from the moment Init has settled it."""
+        assert self.progress is not None, "training has not begun"
+        return self.progress
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps so far."""
+        return self.progress.step if self.progress else 0
+
+    def emit(self, event: Event) -> None:
+        """Record a fact."""
+        self.bus.emit(event)
+
+    def remaining_s(self) -> float | None:
+        """Seconds until the paid window closes; None where there is none."""
+        deadline = self.launch.window.deadline_wall
+        return None if deadline is None else deadline - time.time()
+
+    def warmed_up(self) -> bool:
+        """Guard of the lifecycle: the warm-up steps are done."""
+        return self.progress is not None and self.progress.horizon.warmed_up
+
+    def save_is_due(self) -> bool:
+        """Whether the configured time since the last checkpoint has gone by."""
+        return time.monotonic() - self.saved_mono >= self.config.safety.checkpoint_interval_minutes * 60.0
+
+    def status(self) -> dict[str, Any]:
+        """What the control thread answers, even while the loop hangs."""
+        return {
+            "phase": self.life.phase.value,
+            "paused": self.life.paused,
+            "step": self.step,
+            "planned_steps": self.progress.horizon.total_steps if self.progress else None,
+            "remaining_s": self.remaining_s(),
+        }
+
+    def watch(self) -> None:
+        """Notice an abort inside a long wait. Finalize cannot be aborted, only hurried."""
+        if self.life.phase is not Phase.FINALIZE:
+            self.orders.watch()
+
+    @contextmanager
+    def task(self, name: str, detail: str = "", total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Say what is being done while it is done; yields a function that takes the progress so far."""
+        self.watch()
+        self.emit(TaskStarted(task=name, detail=detail, total=total))
+        started = told = time.monotonic()
+
+        def progressed(done: int) -> None:
+            nonlocal told
+            self.watch()
+            if time.monotonic() - told >= PROGRESS_INTERVAL_S:
+                told = time.monotonic()
+                self.emit(TaskProgressed(task=name, done=done))
+
+        yield progressed
+        self.emit(TaskCompleted(task=name, task_s=time.monotonic() - started))
+
+    def follower(self) -> Callable[[str, int, int], None]:
+        """A listener for work that counts itself: hears (task, done, total), from done 0 to done == total."""
+        started: dict[str, float] = {}
+        told = 0.0
+
+        def hear(name: str, done: int, total: int) -> None:
+            nonlocal told
+            self.watch()
+            now = time.monotonic()
+            if name not in started:
+                started[name] = now
+                self.emit(TaskStarted(task=name, total=total))
+            elif done >= total:
+                self.emit(TaskCompleted(task=name, task_s=now - started[name]))
+            elif now - told >= PROGRESS_INTERVAL_S:
+                told = now
+                self.emit(TaskProgressed(task=name, done=done))
+
+        return hear

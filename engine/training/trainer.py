@@ -1,0 +1,63 @@
+"""What a training process holds in memory once Init is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.nn import Parameter
+from transformers import PreTrainedTokenizerBase
+
+from configs.schema import Config
+from engine.data.batches import Steps
+from engine.data.example import Example
+from engine.data.prepare import Prepared
+from engine.model.adapters import Adapted
+from engine.training.pace import Pace
+from engine.training.planning import Planned
+
+
+@dataclass(slots=True, kw_only=True)
+class Trainer:
+    """The model with its adapters, the optimizer, the data in sampler order, and the measured pace."""
+
+    config: Config
+    adapted: Adapted
+    tokenizer: PreTrainedTokenizerBase
+    optimizer: torch.optim.Optimizer
+    parameters: Sequence[Parameter]
+    steps: Steps
+    prepared: Prepared
+    subset: Sequence[Example]
+    """The fixed seeded part of the validation set that is evaluated in training."""
+    device: torch.device
+    bin_tokens: int
+    max_grad_norm: float
+    pace: Pace
+    plan: Planned
+    runtime: dict[str, Any]
+    """Threads, device, dtype, bin_tokens: recorded in every checkpoint and reapplied on resume."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """`log_history` of trainer_state.json."""
+
+    @property
+    def validation(self) -> Sequence[Example]:
+        """Every validation example: evaluated before the first step and at the end."""
+        return self.prepared.validation
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names of the domain indices."""
+        return self.prepared.domains
+
+    @property
+    def eval_every(self) -> int:
+        """Optimizer steps between two evaluations."""
+        return self.plan.eval_every
+
+    def balance_ramp(self, step: int) -> float:
+        """Share of the balance weight at `step`: it rises while the adapters leave their zero."""
+        steps = self.config.moe.load_balancing_ramp * self.plan.planned_steps
+        return 1.0 if steps < 1.0 else min(1.0, (step + 1) / steps)

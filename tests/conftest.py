@@ -1,0 +1,136 @@
+"""Shared small things: a real Hugging Face checkpoint and a dataset, made once per session, and runs in this process."""
+
+from __future__ import annotations
+
+import os
+
+# One thread per test process: two would spin against each other on a shared machine (GNU OpenMP).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+os.environ.setdefault("WANDB_MODE", "disabled")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DOMAINS = ("anxiety", "grief", "relationships", "work")
+WORDS = {
+    "anxiety": "worry panic breath night racing heart calm fear",
+    "grief": "loss mother funeral miss memory tears letter empty",
+    "relationships": "partner argue trust distance listen apart together hurt",
+    "work": "boss deadline shift tired email project burnout manager",
+}
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}"
+    "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}"
+    "{% if m['role'] == 'user' %}[INST] {{ m['content'] }} [/INST]{% else %} {{ m['content'] }}{{ eos_token }}{% endif %}"
+    "{% endfor %}"
+)
+
+
+def conversations(count: int, seed: int = 0) -> list[dict[str, str]]:
+    """Small conversations over four domains, each with words of its own."""
+    chance = random.Random(seed)
+    rows = []
+    for index in range(count):
+        domain = DOMAINS[index % 4]
+        words = WORDS[domain].split()
+        turns = []
+        for _ in range(chance.randint(1, 3)):
+            turns.append(f"Client: I feel {' '.join(chance.choices(words, k=chance.randint(4, 9)))} number {index}")
+            turns.append(f"Therapist: It sounds like {' '.join(chance.choices(words, k=chance.randint(4, 9)))}.")
+        rows.append({"text": "\n".join(turns), "domain": domain})
+    return rows
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Mistral-shaped checkpoint whose head_dim is not hidden / heads, written by `save_pretrained`."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("base")
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    special = ["<s>", "</s>", "<pad>", "[INST]", "[/INST]"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    raw.train_from_iterator([row["text"] for row in conversations(80)], trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="<pad>", chat_template=TEMPLATE
+    )
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=48,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        max_position_embeddings=512,
+        sliding_window=None,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=2,
+    )
+    model = MistralForCausalLM(config)
+    model.generation_config.eos_token_id = 1
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 conversations in the user's format."""
+    path = tmp_path_factory.mktemp("data") / "conversations.json"
+    path.write_text(json.dumps({"conversations": conversations(48)}))
+    return path
+
+
+Configure = Callable[..., Path]
+
+
+@pytest.fixture
+def configured(tmp_path: Path, tiny_base: Path, tiny_dataset: Path) -> Configure:
+    """Write a small configuration folder; keyword arguments change training_config.json, `safety` safety_config.json."""
+
+    def write(*, safety: dict[str, Any] | None = None, moe: dict[str, Any] | None = None, **training: Any) -> Path:
+        folder = tmp_path / "config"
+        folder.mkdir(exist_ok=True)
+        base = {
+            "base_model": str(tiny_base),
+            "dataset": str(tiny_dataset),
+            "num_train_epochs": 2,
+            "per_device_train_batch_size": 4,
+            "gradient_accumulation_steps": 1,
+            "learning_rate": 5e-3,
+            "warmup_steps": 3,
+            "eval_steps": 5,
+            "logging_steps": 2,
+            "max_length": 256,
+            "bin_tokens": 256,
+            "threads": 1,
+            "device": "cpu",
+            "dtype": "float32",
+            "output_dir": str(tmp_path / "run"),
+            "max_training_hours": 1.0,
+        }
+        (folder / "training_config.json").write_text(json.dumps(base | training))
+        (folder / "safety_config.json").write_text(json.dumps({"checkpoint_interval_minutes": 30} | (safety or {})))
+        (folder / "moe_training_config.json").write_text(json.dumps(moe or {}))
+        return folder
+
+    return write
