@@ -1,0 +1,105 @@
+"""Optimizer steps as lists of conversations, and bins as the tensors a forward pass takes.
+
+A step is a pure function of (seed, step number). Bins carry no padding; what separates conversations inside a bin is
+`starts`, restarting positions, and the absence of a target on each last token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.data.example import NO_TARGET, Example
+from engine.data.packing import pack
+from engine.data.sampler import order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bin:
+    """Conversations laid end to end; T tokens, C conversations."""
+
+    input_ids: Tensor
+    """(T,) int64."""
+    position_ids: Tensor
+    """(T,) int64, from 0 in every conversation."""
+    labels: Tensor
+    """(T,) int64, shifted: `labels[i]` is what position i has to predict, -100 for nothing."""
+    starts: Tensor
+    """(C + 1,) int32: where each conversation begins, and T."""
+    domains: Tensor
+    """(T,) int16: the domain of each token's conversation."""
+    targets: int
+    """Positions that carry loss."""
+    examples: tuple[int, ...]
+    """Which of the given examples these are, in the order they are laid."""
+
+    @property
+    def tokens(self) -> int:
+        """Length of the bin."""
+        return int(self.input_ids.shape[0])
+
+
+def make_bins(examples: Sequence[Example], bin_tokens: int) -> list[Bin]:
+    """Pack examples into few bins of balanced size; raises `ValueError` for an example above `bin_tokens`."""
+    return [_lay(examples, indices) for indices in pack([example.tokens for example in examples], bin_tokens)]
+
+
+def _lay(examples: Sequence[Example], indices: Sequence[int]) -> Bin:
+    chosen = [examples[index] for index in indices]
+    lengths = [example.tokens for example in chosen]
+    labels = np.concatenate([np.append(example.labels[1:], np.int32(NO_TARGET)) for example in chosen])
+    return Bin(
+        input_ids=torch.from_numpy(np.concatenate([example.ids for example in chosen]).astype(np.int64)),
+        position_ids=torch.from_numpy(np.concatenate([np.arange(length, dtype=np.int64) for length in lengths])),
+        labels=torch.from_numpy(labels.astype(np.int64)),
+        starts=torch.from_numpy(np.cumsum([0, *lengths], dtype=np.int32)),
+        domains=torch.from_numpy(np.repeat([example.domain_index for example in chosen], lengths).astype(np.int16)),
+        targets=int(np.count_nonzero(labels != NO_TARGET)),
+        examples=tuple(indices),
+    )
+
+
+class Steps:
+    """The examples of every optimizer step, counted from 0: `at(step)` follows `step` completed steps.
+
+    A step never crosses an epoch, so the last of an epoch may be smaller; in every step each domain has its share.
+    """
+
+    def __init__(self, examples: Sequence[Example], conversations_per_step: int, seed: int) -> None:
+        if not examples or conversations_per_step < 1:
+            raise ValueError(f"{len(examples)} examples in steps of {conversations_per_step}")
+        self._examples = examples
+        self._size = conversations_per_step
+        self._seed = seed
+        self._domains = [example.domain_index for example in examples]
+        self._cached: tuple[int, list[int]] | None = None
+
+    @property
+    def per_epoch(self) -> int:
+        """Optimizer steps in one epoch."""
+        return -(-len(self._examples) // self._size)
+
+    def indices(self, step: int) -> list[int]:
+        """Which examples make up a step."""
+        if step < 0:
+            raise ValueError(f"step {step} is negative")
+        epoch, within = divmod(step, self.per_epoch)
+        return self._order(epoch)[within * self._size : (within + 1) * self._size]
+
+    def at(self, step: int) -> list[Example]:
+        """The examples of a step."""
+        return [self._examples[index] for index in self.indices(step)]
+
+    def epoch(self, step: int) -> float:
+        """Epochs done after `step` completed steps, by conversations."""
+        whole, within = divmod(step, self.per_epoch)
+        return whole + min(within * self._size, len(self._examples)) / len(self._examples)
+
+    def _order(self, epoch: int) -> list[int]:
+        if self._cached is None or self._cached[0] != epoch:
+            self._cached = epoch, order(self._seed, epoch, len(self._examples), self._domains)
+        return self._cached[1]

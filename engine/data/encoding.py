@@ -1,0 +1,65 @@
+"""Text to token ids in batches, with the character offsets that tie tokens to turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.data.controls import Controls
+from engine.data.scaffold import Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Encoded:
+    """Ids of one text and the characters each covers; all (tokens,) int32, offsets never fall."""
+
+    ids: NDArray[np.int32]
+    starts: NDArray[np.int32]
+    ends: NDArray[np.int32]
+    control: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def covering(self, span: Span) -> slice:
+        """The tokens that carry a span of text, also where they reach beyond it (" Hello" for "Hello").
+
+        A control token that swallowed white space before the span is not of it.
+        """
+        first = int(np.searchsorted(self.ends, span[0], side="right"))
+        while first < len(self) and self.starts[first] < span[0] and self.control[first]:
+            first += 1
+        return slice(first, max(first, self.index_at(span[1])))
+
+    def holds_control(self, span: Span) -> bool:
+        """Whether a control token begins inside a span."""
+        return bool(self.control[self.index_at(span[0]) : self.index_at(span[1])].any())
+
+    def index_at(self, position: int) -> int:
+        """The first token that starts at or after a character."""
+        return int(np.searchsorted(self.starts, position, side="left"))
+
+
+def encode(tokenizer: Any, controls: Controls, texts: Sequence[str]) -> list[Encoded]:
+    """Encode rendered texts; the template has written every special token, so none is added."""
+    batch = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        padding=False,
+        truncation=False,
+        verbose=False,
+    )
+    result = []
+    for ids, offsets in zip(batch["input_ids"], batch["offset_mapping"], strict=True):
+        tokens = np.asarray(ids, dtype=np.int32)
+        # Empty offsets of some tokenizers read (0, 0) in mid-text; a running maximum keeps searching sound.
+        spans = np.maximum.accumulate(np.asarray(offsets, dtype=np.int32).reshape(-1, 2), axis=0)
+        result.append(Encoded(ids=tokens, starts=spans[:, 0], ends=spans[:, 1], control=controls.among(tokens)))
+    return result

@@ -1,0 +1,220 @@
+"""Renders conversations with the checkpoint's own chat template into ids and labels, and prompts for generation.
+
+Labels cover exactly what the model has to write at inference: each therapist turn and the end token after it. They
+follow from where the turns stand in the rendered text, and every text is compared with the template's own rendering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from configs.errors import ConfigError
+from engine.data.conversation import Conversation, Turn, tidy
+from engine.data.dialogue import OPENING, Dialogue, Exchange, arrange
+from engine.data.encoding import Encoded, encode
+from engine.data.example import NO_TARGET, Example
+from engine.data.oversize import shorten
+from engine.data.scaffold import ChatTemplate, Layout
+from engine.data.tally import RenderTally
+from engine.data.windows import windows
+
+GENERAL: Final = "general"
+"""The domain of a conversation that names none."""
+
+_BATCH: Final = 256
+_CHECKS: Final = 256
+"""Conversations per call whose ids are compared with the template's own tokens; texts are compared in all."""
+_RETRIES: Final = 6
+
+
+class Renderer:
+    """One tokenizer with its template; counts what it did in `tally`."""
+
+    opening: Final = OPENING
+
+    def __init__(self, tokenizer: Any, max_length: int, domains: Sequence[str] = ()) -> None:
+        if not getattr(tokenizer, "is_fast", False):
+            raise ConfigError("The tokenizer of this base model has no fast version (tokenizer.json), which is needed.")
+        self.max_length = max_length
+        self.tally = RenderTally()
+        self._tokenizer = tokenizer
+        self._template = ChatTemplate(tokenizer)
+        self._domains = {name: index for index, name in enumerate(domains)}
+
+    def render(self, conversation: Conversation) -> list[Example]:
+        """The examples of one conversation: one, or several when it is longer than max_length."""
+        return self.render_all([conversation])
+
+    def render_all(
+        self, conversations: Sequence[Conversation], progress: Callable[[int], None] = lambda done: None
+    ) -> list[Example]:
+        """The examples of many conversations, in order; `progress` hears how many are done."""
+        examples: list[Example] = []
+        stride = max(1, len(conversations) // _CHECKS)
+        for begin in range(0, len(conversations), _BATCH):
+            batch = conversations[begin : begin + _BATCH]
+            dialogues = [self._arrange(conversation.turns) for conversation in batch]
+            layouts = [self._template.lay_out(dialogue) for dialogue in dialogues]
+            encodings = self._encode(layouts)
+            for offset, (conversation, dialogue, layout, encoded) in enumerate(
+                zip(batch, dialogues, layouts, encodings, strict=True)
+            ):
+                faithful = self._faithful(dialogue, layout, encoded)
+                if faithful and (begin + offset) % stride == 0:
+                    self._check(conversation, dialogue, layout, encoded)
+                made = self._examples(conversation, dialogue, layout, encoded) if faithful else []
+                if not made:
+                    self.tally.dropped.append(conversation.row)
+                examples.extend(made)
+            progress(begin + len(batch))
+        return examples
+
+    def prompt(self, turns: Iterable[Turn]) -> list[int]:
+        """Ids that ask for the therapist's next turn; the oldest exchanges go first when they exceed max_length.
+
+        No turns at all, or only a system turn, ask for a therapist's opening.
+        """
+        dialogue = self._arrange(tidy(turns).turns, count=False)
+        if dialogue.pending is None and dialogue.exchanges:
+            raise ValueError("a prompt ends with a client turn")
+        exchanges = dialogue.exchanges
+        while True:
+            asked = Dialogue(system=dialogue.system, exchanges=exchanges, pending=dialogue.pending or OPENING)
+            ids = self._encode([self._template.lay_out(asked)])[0].ids
+            if len(ids) <= self.max_length or not exchanges:
+                return [int(token) for token in ids]
+            exchanges = exchanges[1:]
+
+    def _arrange(self, turns: Sequence[Turn], *, count: bool = True) -> Dialogue:
+        """Exchanges with control tokens broken; for training the unanswered last turn is left out."""
+        raw = arrange(turns)
+        broken = 0
+
+        def plain(text: str) -> str:
+            nonlocal broken
+            text, found = self._template.controls.neutralise(text)
+            broken += found
+            return text
+
+        exchanges = tuple(Exchange(client=plain(e.client), therapist=plain(e.therapist)) for e in raw.exchanges)
+        system = plain(raw.system)
+        if not count:
+            pending = None if raw.pending is None else plain(raw.pending)
+            return Dialogue(system=system, exchanges=exchanges, pending=pending, opened=raw.opened)
+        self.tally.opened += raw.opened
+        self.tally.unanswered += raw.pending is not None
+        self.tally.folded += bool(system) and not self._template.system_role
+        self.tally.broken_controls += broken
+        return Dialogue(system=system, exchanges=exchanges, opened=raw.opened)
+
+    def _encode(self, layouts: Sequence[Layout]) -> list[Encoded]:
+        return encode(self._tokenizer, self._template.controls, [layout.text for layout in layouts])
+
+    def _faithful(self, dialogue: Dialogue, layout: Layout, encoded: Encoded) -> bool:
+        """Whether the template renders this dialogue as laid out, and no turn holds a control token."""
+        if any(encoded.holds_control(span) for span in (*layout.clients, *layout.replies)):
+            return False
+        return self._template.render(self._template.messages(dialogue), prompt=False) == layout.text
+
+    def _check(self, conversation: Conversation, dialogue: Dialogue, layout: Layout, encoded: Encoded) -> None:
+        """The ids are the template's own, and the labelled ones read as the therapist's words."""
+        messages = self._template.messages(dialogue)
+        own = self._tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False)
+        if list(own) != encoded.ids.tolist():
+            raise ConfigError(
+                f"The tokenizer encodes row {conversation.row} in two ways; its chat template is unusable."
+            )
+        for span, exchange in zip(layout.targets, dialogue.exchanges, strict=True):
+            read = _squeeze(self._tokenizer.decode(encoded.ids[encoded.covering(span)].tolist()))
+            plain = self._tokenizer(exchange.therapist, add_special_tokens=False, verbose=False)["input_ids"]
+            if _squeeze(exchange.therapist) not in read and _squeeze(self._tokenizer.decode(plain)) not in read:
+                raise ConfigError(
+                    f"The labels of row {conversation.row} do not read as its therapist turns; the tokenizer's "
+                    "offsets cannot be trusted with this chat template. Give another with --chat-template FILE."
+                )
+
+    def _examples(
+        self, conversation: Conversation, dialogue: Dialogue, layout: Layout, encoded: Encoded
+    ) -> list[Example]:
+        if len(encoded) <= self.max_length:
+            self.tally.unclosed += layout.unclosed
+            return self._example(conversation, layout, encoded)
+        if len(dialogue.exchanges) == 1:
+            return self._oversize(conversation, dialogue)
+        return self._divide(conversation, dialogue, layout, encoded)
+
+    def _example(
+        self, conversation: Conversation, layout: Layout, encoded: Encoded, *, first: int = 0, part: int = 0
+    ) -> list[Example]:
+        """One example, labelled from exchange `first` on and cut at max_length; none without a target."""
+        labels = np.full(len(encoded), NO_TARGET, dtype=np.int32)
+        for span in layout.targets[first:]:
+            tokens = encoded.covering(span)
+            labels[tokens] = encoded.ids[tokens]
+        example = Example(
+            ids=encoded.ids[: self.max_length],
+            labels=labels[: self.max_length],
+            domain_index=self._domains[conversation.domain or GENERAL] if self._domains else 0,
+            conversation=conversation.row,
+            part=part,
+        )
+        return [example] if example.targets else []
+
+    def _divide(
+        self, conversation: Conversation, dialogue: Dialogue, layout: Layout, encoded: Encoded
+    ) -> list[Example]:
+        """Parts at turns; each shows up to a quarter of max_length of what came before, unlabelled."""
+        preamble = encoded.index_at(layout.clients[0][0])
+        bounds = [preamble, *(encoded.index_at(stop) for _, stop in layout.targets)]
+        costs = np.diff(bounds).tolist()
+        limit = self.max_length
+        for attempt in range(_RETRIES + 1):
+            # The last attempt gives every exchange a part of its own, which always ends the search.
+            last = attempt == _RETRIES
+            parts = windows(preamble, costs, 0 if last else limit, 0 if last else self.max_length // 4)
+            dialogues = [
+                Dialogue(system=dialogue.system, exchanges=dialogue.exchanges[p.start : p.stop]) for p in parts
+            ]
+            layouts = [self._template.lay_out(each) for each in dialogues]
+            encodings = self._encode(layouts)
+            # A part may cost a few tokens more than its exchanges did inside the whole.
+            over = max((len(e) for p, e in zip(parts, encodings, strict=True) if not p.alone), default=0)
+            if over <= self.max_length:
+                break
+            limit -= over - self.max_length
+        examples: list[Example] = []
+        for number, (part, each, placed, tokens) in enumerate(zip(parts, dialogues, layouts, encodings, strict=True)):
+            if part.alone and len(tokens) > self.max_length:
+                made = self._oversize(conversation, each, part=number)
+            else:
+                self.tally.unclosed += placed.unclosed
+                made = self._example(conversation, placed, tokens, first=part.first - part.start, part=number)
+            self.tally.lost_parts += not made
+            examples += made
+        self.tally.divided += 1
+        self.tally.parts += len(parts)
+        self.tally.carried_tokens += sum(sum(costs[part.start : part.first]) for part in parts)
+        return examples
+
+    def _oversize(self, conversation: Conversation, dialogue: Dialogue, *, part: int = 0) -> list[Example]:
+        """A single exchange above max_length: first its client turn is shortened, then its reply is cut."""
+        fitted = shorten(
+            dialogue.exchanges[0],
+            self.max_length,
+            lambda exchange: self._place(Dialogue(system=dialogue.system, exchanges=(exchange,))),
+        )
+        examples = self._example(conversation, fitted.layout, fitted.encoded, part=part)
+        self.tally.shortened += bool(examples) and fitted.shortened
+        self.tally.cut += bool(examples) and len(fitted.encoded) > self.max_length
+        return examples
+
+    def _place(self, dialogue: Dialogue) -> tuple[Layout, Encoded]:
+        layout = self._template.lay_out(dialogue)
+        return layout, self._encode([layout])[0]
+
+
+def _squeeze(text: str) -> str:
+    return "".join(text.split())

@@ -1,0 +1,78 @@
+"""Packing: few bins of balanced size, never one above the capacity."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.data.packing import pack
+
+items = st.integers(1, 100).flatmap(
+    lambda capacity: st.tuples(st.lists(st.integers(1, capacity), max_size=40), st.just(capacity))
+)
+few_items = st.integers(1, 40).flatmap(
+    lambda capacity: st.tuples(st.lists(st.integers(1, capacity), max_size=8), st.just(capacity))
+)
+
+
+def bound(lengths: list[int], capacity: int) -> int:
+    return -(-sum(lengths) // capacity) + 1
+
+
+def optimum(lengths: list[int], capacity: int) -> int:
+    """The fewest bins, by trying everything."""
+    best = len(lengths)
+
+    def place(index: int, loads: tuple[int, ...]) -> None:
+        nonlocal best
+        if len(loads) >= best:
+            return
+        if index == len(lengths):
+            best = len(loads)
+            return
+        for at, load in enumerate(loads):
+            if load not in loads[:at] and load + lengths[index] <= capacity:
+                place(index + 1, (*loads[:at], load + lengths[index], *loads[at + 1 :]))
+        place(index + 1, (*loads, lengths[index]))
+
+    place(0, ())
+    return best
+
+
+@given(items)
+def test_each_item_is_in_one_bin_and_no_bin_is_too_full(case: tuple[list[int], int]) -> None:
+    lengths, capacity = case
+    bins = pack(lengths, capacity)
+    assert sorted(index for each in bins for index in each) == list(range(len(lengths)))
+    assert all(each and sum(lengths[index] for index in each) <= capacity for each in bins)
+    assert pack(lengths, capacity) == bins
+
+
+@settings(max_examples=300)
+@given(few_items)
+def test_the_bound_holds_wherever_any_packing_reaches_it(case: tuple[list[int], int]) -> None:
+    lengths, capacity = case
+    assert len(pack(lengths, capacity)) <= max(bound(lengths, capacity), optimum(lengths, capacity))
+
+
+@settings(max_examples=300)
+@given(st.lists(st.integers(1, 2048), min_size=1, max_size=64))
+def test_items_of_a_quarter_bin_at_most_keep_the_bound(lengths: list[int]) -> None:
+    assert len(pack(lengths, 8192)) <= bound(lengths, 8192)
+
+
+@given(st.lists(st.integers(1, 512), min_size=16, max_size=64))
+def test_bins_are_nearly_equal(lengths: list[int]) -> None:
+    loads = [sum(lengths[index] for index in each) for each in pack(lengths, 8192)]
+    assert max(loads) - min(loads) <= max(lengths)
+
+
+def test_the_bound_is_out_of_reach_where_no_two_items_share_a_bin() -> None:
+    assert len(pack([5] * 10, 8)) == 10 > bound([5] * 10, 8)
+
+
+def test_an_item_above_the_capacity_is_refused() -> None:
+    with pytest.raises(ValueError, match="length 9 of item 1"):
+        pack([8, 9], 8)
+    assert pack([], 8) == []
