@@ -30,7 +30,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 @app.command()
 def check(directory: _Directory = None, set_: _Set = None, json: _Json = False) -> None:
-    """Read everything, complain about the first thing that is wrong, and mention what looks odd."""
+    """Read everything, say what is wrong and where, and mention what looks odd."""
     where = _directory(directory)
     config = load(where, overrides=set_ or ())
     said = advice(config)

@@ -27,7 +27,6 @@ _HINTS: Final = {
     "F": "write false, in small letters",
     "=": "a key and its value are separated by a colon",
     ";": "entries are separated by commas",
-    '"': "a comma is missing before this",
     "\n": "the text is not closed on its line",
     "\t": "inside a text a tab is written \\t",
 }
@@ -140,7 +139,7 @@ def _at(name: str, text: str, offset: int) -> str:
 def _problem(bare: str, error: orjson.JSONDecodeError) -> str:
     if error.pos >= len(bare.rstrip()):
         return "it ends in the middle; a bracket or a quote is not closed"
-    hint = _HINTS.get(bare[error.pos])
+    hint = _HINTS.get(bare[error.pos]) or ("a comma is missing before this" if "','" in error.msg else "")
     return f"{error.msg}; {hint}" if hint else error.msg
 
 

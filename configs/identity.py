@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from configs.checks import check
+from configs.errors import ConfigError
 from configs.schema import SECTIONS, Config
 from configs.settle import HOURS
 from configs.suggest import keys
@@ -41,8 +42,10 @@ def resolved(config: Config) -> dict[str, Any]:
     return config.model_dump(mode="json")
 
 
-def from_resolved(data: Mapping[str, object], *, name: str = "config.resolved.json") -> Config:
+def from_resolved(data: object, *, name: str = "config.resolved.json") -> Config:
     """The configuration a run recorded; raises `ConfigError` if the record is not one."""
+    if not isinstance(data, dict):
+        raise ConfigError(f"{name} does not hold a configuration. The record was changed by hand.")
     remark = " The record was changed by hand or written by another version."
     return build(data, lambda path, _: f"{name} ({path[0]})" if path else name, remark=remark)
 

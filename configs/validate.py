@@ -23,6 +23,9 @@ Where: TypeAlias = Callable[[KeyPath, bool], str]
 _SHOWN: Final = 4
 """Complaints in one message; the rest is counted."""
 
+_EXPLAINED: Final = 32
+"""Complaints put into words at all: a data set named as a configuration has one for every key, each a search."""
+
 _WANTED: Final = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -50,18 +53,19 @@ def build(data: Mapping[str, object], where: Where, *, remark: str = "") -> Conf
     try:
         return Config.model_validate(dict(data))
     except ValidationError as error:
-        refuse([_complaint(detail, where) + remark for detail in error.errors(include_url=False)])
+        details = error.errors(include_url=False)
+        refuse([_complaint(detail, where) + remark for detail in details[:_EXPLAINED]], more=len(details[_EXPLAINED:]))
         raise
 
 
-def refuse(complaints: Sequence[str]) -> None:
-    """Raise one `ConfigError` for all complaints, if there are any."""
+def refuse(complaints: Sequence[str], *, more: int = 0) -> None:
+    """Raise one `ConfigError` for all complaints, if there are any; `more` were found and not put into words."""
     different = list(dict.fromkeys(complaints))  # one flag may feed two sections
     if not different:
         return
     message = " Also, ".join(different[:_SHOWN])
-    if len(different) > _SHOWN:
-        message += f" And {len(different) - _SHOWN} more."
+    if (left := more + len(different[_SHOWN:])) > 0:
+        message += f" And {left} more."
     raise ConfigError(message)
 
 

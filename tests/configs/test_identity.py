@@ -177,3 +177,5 @@ def test_a_spoiled_record_is_refused_by_name(spoil: Callable[[dict[str, Any]], o
     spoil(data)
     with pytest.raises(ConfigError, match=r"^config\.resolved\.json.*another version"):
         from_resolved(data)
+    with pytest.raises(ConfigError, match="does not hold a configuration"):
+        from_resolved([data])

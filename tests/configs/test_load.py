@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -142,6 +143,15 @@ def test_all_complaints_arrive_at_once_and_a_flood_is_counted(write: Write) -> N
     assert "`seed`" in message
     assert "`threads`" in message
     assert message.endswith("And 2 more.")
+
+
+def test_a_data_set_named_as_a_configuration_is_refused_without_a_search_for_every_key(write: Write) -> None:
+    rows = ", ".join(f'"row {number}": 1' for number in range(20_000))
+    began = time.monotonic()
+    message = refusal(write(training=f'{{"base_model": "a/b", {rows}}}'))
+    assert "unknown key `row 0`" in message
+    assert message.endswith("And 19996 more.")
+    assert time.monotonic() - began < 5  # with a search for every key it takes half a minute
 
 
 def test_absent_files_mean_defaults_and_an_absent_first_file_means_nothing_to_do(write: Write) -> None:
