@@ -75,8 +75,8 @@ class Lifecycle:
     def __init__(
         self, announce: Callable[[Change], None], *, warmed_up: Callable[[], bool], restored: Callable[[], bool]
     ) -> None:
-        # The library logs every callback at INFO.
-        logging.getLogger("transitions").setLevel(logging.WARNING)
+        # The library logs every callback at INFO, and at WARNING each method that `model_override` keeps it from injecting.
+        logging.getLogger("transitions").setLevel(logging.ERROR)
         self.paused = False
         self.reason = None
         self._announce = announce
@@ -137,8 +137,8 @@ def legal(phase: Phase, paused: bool, *, restored: bool = False) -> frozenset[Tr
         Trigger(row["trigger"])
         for row in TABLE
         if phase in sources(row)
-        and all(facts[guard] for guard in _guards(row, "conditions"))
-        and not any(facts[guard] for guard in _guards(row, "unless"))
+        and all(facts[guard] for guard in guards(row, "conditions"))
+        and not any(facts[guard] for guard in guards(row, "unless"))
     )
 
 
@@ -148,6 +148,7 @@ def sources(row: TransitionConfigDict) -> list[Phase]:
     return [phase for phase in Phase if phase is source or (isinstance(source, list) and phase in source)]
 
 
-def _guards(row: TransitionConfigDict, key: str) -> list[str]:
+def guards(row: TransitionConfigDict, key: str) -> list[str]:
+    """The guards of a row under `conditions` (must hold) or `unless` (must not)."""
     guard = row.get(key)
     return [guard] if isinstance(guard, str) else []

@@ -32,9 +32,7 @@ from engine.training.trainer import Trainer
 from states.events import MessageLogged, ModelLoaded
 
 
-def build(
-    session: Session, prepared: Prepared, tokenizer: PreTrainedTokenizerBase, planned: Planned
-) -> Trainer:
+def build(session: Session, prepared: Prepared, tokenizer: PreTrainedTokenizerBase, planned: Planned) -> Trainer:
     """Everything the loop needs in memory. A resume takes the checkpoint's plan, placement and position."""
     checkpoint = find_checkpoint(session)
     recorded = _recorded(checkpoint)

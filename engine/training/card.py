@@ -46,7 +46,7 @@ This model was not evaluated for safety here. It is not a clinician, and it must
 
 
 def root_writers(session: Session, trainer: Trainer, *, final_loss: float | None) -> dict[str, Writer]:
-    """The files to publish beside the adapters, as writers by name. `final_loss` is of the published model, if judged."""
+    """The files to publish beside the adapters, by name. `final_loss` is of the published model, if judged."""
     info = orjson.dumps(_info(session, trainer, final_loss), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     texts = {
         **_tokenizer_files(trainer),
@@ -90,8 +90,8 @@ def _card(session: Session, trainer: Trainer, final_loss: float | None) -> str:
     spec = trainer.adapted.spec
     progress = session.training
     routed = (
-        f"{spec.num_experts} experts share each feed-forward product, {spec.top_k} act on a token; the routed model is in "
-        "`moe_layers.safetensors`."
+        f"{spec.num_experts} experts share each feed-forward product and {spec.top_k} act on a token; the routed model "
+        "is in `moe_layers.safetensors`."
         if spec.routed
         else "There are no experts."
     )

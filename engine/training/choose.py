@@ -1,4 +1,4 @@
-"""From the options of `train` to a `Launch`: which configuration, checked with its data and base before anything is made."""
+"""From the options of `train` to a `Launch`: which configuration, checked with its data before anything is made."""
 
 from __future__ import annotations
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from states.phases import ExitCode
-
-ENTRY = Path(__file__).resolve().parents[2] / "run.py"
+if TYPE_CHECKING:
+    from engine.training.launch import Launch
 
 
 def train(
@@ -21,17 +20,13 @@ def train(
         Path | None, typer.Option(help="Conversations to evaluate on; else a part is held out.")
     ] = None,
     base_model: Annotated[Optional[str], typer.Option(help="Folder of a checkpoint, or a hub id.")] = None,  # noqa: UP045
-    chat_template: Annotated[
-        Path | None, typer.Option(help="Jinja file, for a base without a chat template.")
-    ] = None,
+    chat_template: Annotated[Path | None, typer.Option(help="Jinja file, for a base without a chat template.")] = None,
     output_dir: Annotated[Optional[Path], typer.Option(help="The run's directory.")] = None,  # noqa: UP045
     resume: Annotated[Optional[str], typer.Option(help="`auto`, or a checkpoint's directory.")] = None,  # noqa: UP045
     hours: Annotated[Optional[float], typer.Option(help="Length of the window from now.")] = None,  # noqa: UP045
     deadline: Annotated[Optional[str], typer.Option(help="End of the window: 2026-11-23T07:30, or 07:30.")] = None,  # noqa: UP045
     manual: Annotated[bool, typer.Option("--manual", help="Adjust nothing to the window; warn instead.")] = False,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value over the files; repeatable.")
-    ] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value over the files; repeatable.")] = None,
     no_tui: Annotated[bool, typer.Option("--no-tui", help="Train in the foreground with plain lines.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Like --no-tui, with the journal's records on stdout.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Start the engine and leave it running.")] = False,
@@ -75,7 +70,7 @@ def train(
         raise typer.Exit(_foreground(launch, json=json))
     from engine.training.spawning import start_engine, wait_until_open
 
-    process = start_engine(launch, ENTRY)
+    process = start_engine(launch)
     attach = f"python run.py attach {launch.directory}"
     if detach:
         code = wait_until_open(process, launch.directory)
@@ -86,7 +81,7 @@ def train(
     raise typer.Exit(run_live(launch.directory, attach_command=attach, launcher_error=lambda: None))
 
 
-def _foreground(launch: "Launch", *, json: bool) -> int:  # noqa: F821, UP037
+def _foreground(launch: Launch, *, json: bool) -> int:
     from engine.training.main import run_engine
 
     return int(run_engine(launch, json=json))
@@ -95,6 +90,3 @@ def _foreground(launch: "Launch", *, json: bool) -> int:  # noqa: F821, UP037
 def _full_screen() -> bool:
     """Whether a full-screen program can run here."""
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-
-
-USAGE = ExitCode.USAGE

@@ -13,7 +13,7 @@ from states.schedule import advance, remaining_steps
 
 
 def reserve(session: Session, trainer: Trainer) -> float:
-    """Seconds to keep for Finalize: the configured or proportional reserve, or more where its cost was measured higher."""
+    """Seconds to keep for Finalize: the configured or proportional reserve, or its measured cost if that is more."""
     return max(session.reserve_s, trainer.pace.finalize_s)
 
 

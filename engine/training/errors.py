@@ -5,9 +5,5 @@ from __future__ import annotations
 from configs.errors import UserError
 
 
-class Diverged(UserError):
+class Diverged(UserError):  # noqa: N818  (what happened)
     """The loss or the gradient stayed non-finite."""
-
-
-class OutOfMemory(UserError):
-    """A bin does not fit on the device even at its smallest."""

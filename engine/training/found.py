@@ -31,7 +31,7 @@ class Found:
 def look(directory: Path) -> Found:
     """Look at `directory` without changing it.
 
-    Lines are told apart by their bytes and only three kinds are decoded, so that a day's journal takes well under a second.
+    Lines are told apart by their bytes and few are decoded, so that a day's journal takes well under a second.
     """
     run = RunDir(directory)
     if not run.events.is_file():

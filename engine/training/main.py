@@ -1,4 +1,4 @@
-"""An engine process from its lock to its exit code: opens the run, trains, and records how it ended, whatever happens."""
+"""An engine process from its lock to its exit code: opens the run, trains, records how it ended."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from states.text import clean
 
 
 def run_engine(launch: Launch, *, json: bool = False, quiet: bool = False) -> ExitCode:
-    """Train in this process and return its exit code. Lines go to stdout: readable ones, or the journal's with `json`."""
+    """Train in this process and return its exit code. Lines go to stdout, with `json` the journal's own."""
     rundir = RunDir(launch.directory)
     rundir.create()
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The configured `on_finish` command (upload, power off): run once the run is stopped, so that idle hours are not billed."""
+"""The configured `on_finish` command (upload, power off): run after the end, so that idle hours are not billed."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ ROUTER_SHARE = 0.1
 def build_optimizer(parameters: Mapping[str, Parameter], training: TrainingConfig) -> torch.optim.AdamW:
     """Three groups with a `scale` each, multiplied by the step's rate in `set_rate`.
 
-    Weight decay acts on the A matrices only: it would pull B towards the zero it starts from, and a router out of balance.
+    Weight decay acts on A only: it would pull B back to the zero it starts from, and a router out of balance.
     """
     router_rate = training.router_learning_rate or training.learning_rate * ROUTER_SHARE
     routers = [p for name, p in parameters.items() if "router" in name]

@@ -18,7 +18,7 @@ class Aborted(Exception):  # noqa: N818  (not an error: a person asked for it)
 
 
 class Orders:
-    """The inbox as the loop reads it. An abort is noticed in every long wait, everything else waits for the boundary."""
+    """The inbox as the loop reads it. An abort is noticed in every long wait, all else waits for the boundary."""
 
     def __init__(self, inbox: Inbox) -> None:
         self.inbox = inbox

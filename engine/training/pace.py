@@ -14,7 +14,7 @@ LEAST = 3
 
 @dataclass(slots=True, kw_only=True)
 class Pace:
-    """Measured seconds of the parts of a run. The first step of a process is left out: it warms caches and compilers."""
+    """Measured seconds of the parts of a run. The first step of a process does not count: it warms caches."""
 
     planned_step_s: float
     """What the plan assumed; used until enough steps were seen."""

@@ -22,8 +22,8 @@ def preflight(session: Session) -> None:
         if LARGE_HINT in name and usage.free < LARGE_BASE_BYTES:
             _warn(
                 session,
-                f"{usage.free / 2**30:.0f} GiB are free on the disk of {session.rundir.path}; 100 GiB are advised for a "
-                "12B base with its checkpoints. Free some, or lower save_total_limit.",
+                f"{usage.free / 2**30:.0f} GiB are free on the disk of {session.rundir.path}; 100 GiB are advised for "
+                "a 12B base with its checkpoints. Free some, or lower save_total_limit.",
             )
         if LARGE_HINT in name and not torch.cuda.is_available():
             _warn(session, "torch sees no GPU here: a 12B base will not train on a CPU in any window worth paying for.")

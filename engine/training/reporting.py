@@ -1,4 +1,4 @@
-"""Telling what a step did: the step event, the routing sample at the logging interval, and the guard against divergence."""
+"""Telling what a step did: its event, the routing sample at the logging interval, the guard against divergence."""
 
 from __future__ import annotations
 

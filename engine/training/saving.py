@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,7 +42,7 @@ def save_now(session: Session, trainer: Trainer, cause: Cause, *, eval_loss: flo
     name = f"checkpoint-{progress.step}"
     best = progress.patience.best_step == progress.step
     session.emit(CheckpointStarted(step=progress.step, path=name, cause=cause))
-    writers = {
+    writers: dict[str, Callable[[Path], None]] = {
         **adapter_writers(trainer.adapted, session.config.training.base_model),
         OPTIMIZER: partial(save_optimizer, trainer.optimizer, trainer.adapted.parameters()),
         TRAINER_STATE: partial(write_trainer_state, _state(trainer, progress)),
@@ -118,7 +119,7 @@ def restore(session: Session, trainer: Trainer, path: Path) -> None:
 
 
 def _leave_behind(session: Session, path: Path) -> None:
-    """Set later checkpoints aside when a person resumes from an earlier one, or the next resume would take them up again."""
+    """Set later checkpoints aside when a person goes back to an earlier one, or the next resume would find them."""
     if session.launch.resume == "auto":
         return
     step = verify(path, hashes=False).manifest

@@ -33,8 +33,8 @@ class StepStats:
 def take_step(trainer: Trainer, examples: Sequence[Example], *, rate: float, ramp: float) -> StepStats:
     """Forward and backward over the step's bins, clip, update.
 
-    The loss is the mean over the step's target tokens whatever the bins, so the bins change memory, never the mathematics.
-    `ramp` in [0, 1] scales the balance loss. A non-finite loss or gradient leaves parameters, optimizer state and routing
+    The loss is the mean over the step's target tokens whatever the bins, so bins change memory, never the mathematics.
+    `ramp` in [0, 1] scales the balance loss. A non-finite loss or gradient leaves parameters, optimizer and routing
     statistics as they were.
     """
     started = time.perf_counter()
