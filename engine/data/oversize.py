@@ -26,11 +26,15 @@ class Fitted:
     shortened: bool
 
 
-def shorten(exchange: Exchange, max_length: int, place: Callable[[Exchange], tuple[Layout, Encoded]]) -> Fitted:
-    """Leave out words from the beginning of the client's turn until the exchange fits or a quarter remains."""
-    layout, encoded = place(exchange)
+def shorten(
+    exchange: Exchange, whole: Fitted, max_length: int, place: Callable[[Exchange], tuple[Layout, Encoded]]
+) -> Fitted:
+    """Leave out words from the beginning of the client's turn until the exchange fits or a quarter remains.
+
+    `whole` is the exchange as it stands, `place` lays out and encodes a shorter one.
+    """
+    layout, encoded, shortened = whole.layout, whole.encoded, whole.shortened
     keep = max_length // 4
-    shortened = False
     for _ in range(_PASSES):
         excess = len(encoded) - max_length
         tokens = encoded.covering(layout.clients[0])
@@ -38,10 +42,8 @@ def shorten(exchange: Exchange, max_length: int, place: Callable[[Exchange], tup
         if excess <= 0 or spare <= 0:
             break
         # Cut before a word where one begins near; re-encoding may merge differently, hence the passes.
-        start = layout.clients[0][0]
-        cut = int(encoded.starts[tokens.start + min(excess, spare)]) - start
-        text = _from_word(exchange.client, max(1, cut))
-        exchange = Exchange(client=text, therapist=exchange.therapist)
+        cut = int(encoded.starts[tokens.start + min(excess, spare)]) - layout.clients[0][0]
+        exchange = Exchange(client=_from_word(exchange.client, max(1, cut)), therapist=exchange.therapist)
         layout, encoded = place(exchange)
         shortened = True
     return Fitted(layout=layout, encoded=encoded, shortened=shortened)

@@ -16,7 +16,7 @@ from engine.data.conversation import Conversation, Turn, tidy
 from engine.data.dialogue import OPENING, Dialogue, Exchange, arrange
 from engine.data.encoding import Encoded, encode
 from engine.data.example import NO_TARGET, Example
-from engine.data.oversize import shorten
+from engine.data.oversize import Fitted, shorten
 from engine.data.scaffold import ChatTemplate, Layout
 from engine.data.tally import RenderTally
 from engine.data.windows import windows
@@ -143,7 +143,7 @@ class Renderer:
             self.tally.unclosed += layout.unclosed
             return self._example(conversation, layout, encoded)
         if len(dialogue.exchanges) == 1:
-            return self._oversize(conversation, dialogue)
+            return self._oversize(conversation, dialogue, layout, encoded)
         return self._divide(conversation, dialogue, layout, encoded)
 
     def _example(
@@ -188,7 +188,7 @@ class Renderer:
         examples: list[Example] = []
         for number, (part, each, placed, tokens) in enumerate(zip(parts, dialogues, layouts, encodings, strict=True)):
             if part.alone and len(tokens) > self.max_length:
-                made = self._oversize(conversation, each, part=number)
+                made = self._oversize(conversation, each, placed, tokens, part=number)
             else:
                 self.tally.unclosed += placed.unclosed
                 made = self._example(conversation, placed, tokens, first=part.first - part.start, part=number)
@@ -199,10 +199,13 @@ class Renderer:
         self.tally.carried_tokens += sum(sum(costs[part.start : part.first]) for part in parts)
         return examples
 
-    def _oversize(self, conversation: Conversation, dialogue: Dialogue, *, part: int = 0) -> list[Example]:
+    def _oversize(
+        self, conversation: Conversation, dialogue: Dialogue, layout: Layout, encoded: Encoded, *, part: int = 0
+    ) -> list[Example]:
         """A single exchange above max_length: first its client turn is shortened, then its reply is cut."""
         fitted = shorten(
             dialogue.exchanges[0],
+            Fitted(layout=layout, encoded=encoded, shortened=False),
             self.max_length,
             lambda exchange: self._place(Dialogue(system=dialogue.system, exchanges=(exchange,))),
         )
