@@ -75,7 +75,8 @@ class Lifecycle:
     def __init__(
         self, announce: Callable[[Change], None], *, warmed_up: Callable[[], bool], restored: Callable[[], bool]
     ) -> None:
-        # The library logs every callback at INFO, and at WARNING each method that `model_override` keeps it from injecting.
+        # The library logs every callback at INFO, and at WARNING each method that `model_override` keeps it from
+        # adding.
         logging.getLogger("transitions").setLevel(logging.ERROR)
         self.paused = False
         self.reason = None

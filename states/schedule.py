@@ -88,11 +88,11 @@ def learning_rate(horizon: Horizon, peak: float) -> float:
     if horizon.done:
         return 0.0
     if not horizon.warmed_up:
-        return peak * (horizon.step + 1) / horizon.warmup_steps
+        return peak * ((horizon.step + 1) / horizon.warmup_steps)
     cosine = 0.5 * (1.0 + math.cos(math.pi * horizon.u))
     if horizon.warmup_end < horizon.warmup_steps:
         # Warm-up was cut short: the curve falls from the rate that was reached.
-        return peak * cosine * max(1, horizon.warmup_end) / horizon.warmup_steps
+        return peak * cosine * (max(1, horizon.warmup_end) / horizon.warmup_steps)
     return peak * cosine
 
 

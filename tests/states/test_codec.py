@@ -8,7 +8,7 @@ import zlib
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from states.codec import (
@@ -66,6 +66,7 @@ def line_of(kind: str, data: dict) -> bytes:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_event_comes_back_from_its_line_as_it_was(kind):
+    @settings(max_examples=40)
     @given(st.from_type(KINDS[kind]))
     def identity(event):
         line = encode(record(event))

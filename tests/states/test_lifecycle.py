@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 
+from states.diagram import mermaid, page
 from states.lifecycle import Change, Lifecycle, Rejected, legal
 from states.phases import Phase, Reason, Trigger
 
@@ -179,3 +182,15 @@ def test_an_exception_while_announcing_reaches_the_caller(error):
     life = Lifecycle(announce, warmed_up=lambda: False, restored=lambda: False)
     with pytest.raises(error):
         life.fire(ADVANCE)
+
+
+def test_the_page_in_the_documentation_is_the_one_drawn_from_the_table():
+    written = Path(__file__).parents[2] / "docs" / "lifecycle.md"
+    assert written.read_text() == page(), "run: python -m states.diagram > docs/lifecycle.md"
+
+
+def test_the_diagram_shows_every_arrow_and_no_other():
+    drawn = set()
+    for source, target, trigger in re.findall(r"(\w+) --> (\w+): (\w+)", mermaid()):
+        drawn.add((Phase(source), Trigger(trigger), Phase(target)))
+    assert drawn == {(source, trigger, new) for (source, trigger), arrows in EXPECTED.items() for _, new, _ in arrows}

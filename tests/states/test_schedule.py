@@ -19,7 +19,7 @@ PEAK = 3e-4
 def planned_rate(step: int, warmup: int, total: int) -> float:
     """The rate of the step after `step` completed ones, as the field writes it."""
     if step < warmup:
-        return PEAK * (step + 1) / warmup
+        return PEAK * ((step + 1) / warmup)
     return PEAK * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
 
@@ -66,7 +66,7 @@ def test_no_step_is_wasted_and_the_peak_is_reached():
 
 def test_a_warmup_longer_than_the_run_is_kept_as_a_manual_plan_asks():
     rates = [rate for rate, _ in run(begin(750, 1000))]
-    assert rates == [PEAK * (step + 1) / 1000 for step in range(750)]
+    assert rates == [PEAK * ((step + 1) / 1000) for step in range(750)]
 
 
 def test_each_step_moves_u_by_its_share_of_what_is_left():
@@ -111,7 +111,7 @@ def test_time_that_runs_short_in_warmup_leaves_half_of_it_for_the_cosine():
     taken = run(begin(1000, 100), lambda horizon: 80 - horizon.step)
     rates = [rate for rate, _ in taken]
     assert len(rates) == 80
-    assert rates[:40] == [PEAK * (step + 1) / 100 for step in range(40)]
+    assert rates[:40] == [PEAK * ((step + 1) / 100) for step in range(40)]
     assert rates[40] == pytest.approx(PEAK * 0.4)
     assert all(before > after for before, after in pairwise(rates[40:]))
 
