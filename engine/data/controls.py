@@ -21,7 +21,7 @@ class Controls:
         ids: set[int] = set()
         for token_id, token in tokenizer.added_tokens_decoder.items():
             content = str(token.content)
-            if content.strip() and (token.special or content in template):
+            if content.strip() and (token.special or (_is_marked(content) and content in template)):
                 texts.add(content)
                 # The unknown token also stands for characters that the vocabulary lacks; that is legitimate.
                 if token_id != tokenizer.unk_token_id:
@@ -51,6 +51,11 @@ class Controls:
     def among(self, ids: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Which ids are control tokens; same shape as `ids`."""
         return np.isin(ids, self.ids)
+
+
+def _is_marked(content: str) -> bool:
+    """Whether an added token is set off like `<think>`; a plain word that was added to a vocabulary is not."""
+    return len(content) > 2 and not content[0].isalnum() and not content[-1].isalnum()
 
 
 def _break(match: re.Match[str]) -> str:

@@ -122,7 +122,9 @@ class Renderer:
     def _check(self, conversation: Conversation, dialogue: Dialogue, layout: Layout, encoded: Encoded) -> None:
         """The ids are the template's own, and the labelled ones read as the therapist's words."""
         messages = self._template.messages(dialogue)
-        own = self._tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False)
+        own = self._tokenizer.apply_chat_template(
+            messages, tokenize=True, return_dict=False, tokenizer_kwargs={"verbose": False}
+        )
         if list(own) != encoded.ids.tolist():
             raise ConfigError(
                 f"The tokenizer encodes row {conversation.row} in two ways; its chat template is unusable."

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from engine.data.conversation import Conversation, Role, Turn
@@ -46,6 +46,10 @@ NEMO = """{%- if messages[0]['role'] == 'system' -%}{%- set system = messages[0]
 else '') + message['content'] + '[/INST]' -}}
 {%- else -%}{{- message['content'] + eos_token -}}{%- endif -%}{%- endfor -%}"""
 
+# Phi 3: control tokens swallow the white space after them.
+PHI3 = """{%- for message in messages -%}{{- '<|' + message['role'] + '|>\\n' + message['content'] + '<|end|>\\n' -}}
+{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|assistant|>\\n' -}}{%- endif -%}"""
+
 FAMILIES: dict[str, tuple[str, dict[str, Any], list[str], str]] = {
     # name -> template, named specials, further specials, the end token
     "mistral": (MISTRAL, {"bos_token": "<s>", "eos_token": "</s>"}, ["[INST]", "[/INST]"], "</s>"),
@@ -57,6 +61,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], list[str], str]] = {
         "<|eot_id|>",
     ),
     "nemo": (NEMO, {"bos_token": "<s>", "eos_token": "</s>"}, ["[INST]", "[/INST]"], "</s>"),
+    "phi3": (PHI3, {"eos_token": "<|end|>"}, ["<|system|>", "<|user|>", "<|assistant|>"], "<|end|>"),
     # Mistral's template where [INST] is ordinary text, on a SentencePiece-like tokenizer.
     "pieces": (MISTRAL, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}, [], "</s>"),
 }
@@ -89,8 +94,12 @@ def make_tokenizer(family: str) -> Any:
             show_progress=False,
         )
         backend.train_from_iterator(CORPUS, trainer)
+    greedy = family == "phi3"
     return PreTrainedTokenizerFast(
-        tokenizer_object=backend, chat_template=template, additional_special_tokens=further, **named
+        tokenizer_object=backend,
+        chat_template=template,
+        additional_special_tokens=[AddedToken(text, rstrip=greedy, special=True) for text in further],
+        **{name: AddedToken(text, rstrip=greedy, special=True) for name, text in named.items()},
     )
 
 

@@ -21,9 +21,9 @@ from engine.data.template import Renderer
 
 Talk = Callable[..., Conversation]
 MakeTokenizer = Callable[[str], Any]
-CLOSES_EVERY_TURN = ("chatml", "llama3")
+CLOSES_EVERY_TURN = ("chatml", "llama3", "phi3")
 """Families whose template ends client turns with the same token."""
-FAMILIES = ("chatml", "llama3", "mistral", "nemo", "pieces")
+FAMILIES = ("chatml", "llama3", "mistral", "nemo", "phi3", "pieces")
 LONG = 4096
 
 
@@ -169,6 +169,16 @@ def test_no_words_can_move_the_mask(
         expected = tokenizer.decode(tokenizer(plain, add_special_tokens=False)["input_ids"])
         assert squeeze(run) == squeeze(expected + end_tokens[name])
     assert example.labels.tolist().count(end_id) == len(exchanges)
+
+
+def test_an_added_word_stays_a_word_and_an_added_mark_the_template_writes_is_broken(
+    make_tokenizer: MakeTokenizer, talk: Talk
+) -> None:
+    template = "{%- for m in messages -%}[INST]<think>user{{ m.content }}</s>{%- endfor -%}"
+    tokenizer = with_template(make_tokenizer, template)
+    tokenizer.add_tokens(["user", "<think>"])
+    (example,) = Renderer(tokenizer, LONG).render(talk("C: a user", "T: the user <think>"))
+    assert labelled_runs(tokenizer, example) == ["the user < think></s>"]
 
 
 def test_many_conversations_render_as_each_alone(tokenizer: Any, talk: Talk) -> None:
