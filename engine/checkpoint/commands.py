@@ -13,9 +13,9 @@ from configs.errors import UsageError
 from engine.checkpoint.manifest import MANIFEST
 from engine.checkpoint.retention import prune, to_prune
 from engine.checkpoint.root import verify_root
-from engine.checkpoint.space import human
 from engine.checkpoint.verify import CHECKPOINT_NAME, Found, best_of, found, verify
 from states.phases import ExitCode
+from states.wording import size
 
 app = typer.Typer(no_args_is_help=True, help="List, verify and remove the checkpoints of a run.")
 
@@ -38,7 +38,7 @@ def list_checkpoints(run: Run = DEFAULT_RUN, as_json: Json = False) -> None:
         typer.echo(_line(row))
     sound = [item for item in checkpoints if item.verdict.manifest]
     total = sum(item.verdict.manifest.bytes for item in sound if item.verdict.manifest)
-    typer.echo(f"{len(rows)} checkpoints, {human(total)}")
+    typer.echo(f"{len(rows)} checkpoints, {size(total)}")
 
 
 @app.command("verify")
@@ -139,13 +139,13 @@ def _facts(item: Found, *, best: bool) -> dict[str, Any]:
 
 def _line(row: dict[str, Any]) -> str:
     loss = "loss -" if row["eval_loss"] is None else f"loss {row['eval_loss']:.4f}"
-    size = "-" if row["bytes"] is None else human(row["bytes"])
+    weight = "-" if row["bytes"] is None else size(row["bytes"])
     wall = row["created_wall"]
     when = "-" if wall is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(wall))
     state = "ok" if row["ok"] else "DAMAGED"
     columns = (
         f"{row['name']:<20}", f"step {row['step']:>8,}", f"{row['cause'] or '-':<8}", f"{loss:<11}",
-        f"{size:>10}", f"{when:<16}", f"{state:<7}", "best" if row["best"] else "",
+        f"{weight:>9}", f"{when:<16}", f"{state:<7}", "best" if row["best"] else "",
     )  # fmt: skip
     return "  ".join(columns).rstrip()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from states.wording import size
+
 ADAPTER_BYTES = 4
 """Adapters are stored in fp32."""
 
@@ -51,15 +53,6 @@ def shortage(path: Path, needed: int) -> str | None:
     if free >= needed:
         return None
     return (
-        f"Checkpoints need {human(needed)} on the disk of {path}, and {human(free)} are free. Free "
-        f"{human(needed - free)}, lower save_total_limit, or choose another --output-dir."
+        f"Checkpoints need {size(needed)} on the disk of {path}, and {size(free)} are free. Free "
+        f"{size(needed - free)}, lower save_total_limit, or choose another --output-dir."
     )
-
-
-def human(size: float) -> str:
-    """Return a size in binary units: `1.5 GiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"

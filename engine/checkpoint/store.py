@@ -16,9 +16,10 @@ from pathlib import Path
 from engine.checkpoint.errors import CheckpointFailed, is_disk_error, is_full, reason
 from engine.checkpoint.files import DISK, Digest, Files, Writer
 from engine.checkpoint.manifest import FILE_NAME, MANIFEST, Manifest, Meta, describe, encode
-from engine.checkpoint.space import free_bytes, human
+from engine.checkpoint.space import free_bytes
 from engine.checkpoint.verify import Verdict, newest_valid, verify
 from states.phases import Cause
+from states.wording import size
 
 __all__ = ["STAGING", "Saved", "Verdict", "discard", "newest_valid", "save", "stage", "verify"]
 
@@ -106,7 +107,7 @@ def _commit(staging: Path, target: Path, aside: Path, *, files: Files) -> None:
 def _message(rundir: Path, step: int, error: BaseException) -> str:
     where = f" ({Path(error.filename).name})" if isinstance(error, OSError) and error.filename else ""
     remedy = (
-        f"Free space on the disk of {rundir} ({human(free_bytes(rundir))} free), or lower save_total_limit."
+        f"Free space on the disk of {rundir} ({size(free_bytes(rundir))} free), or lower save_total_limit."
         if is_full(error)
         else f"Check the disk of {rundir}."
     )

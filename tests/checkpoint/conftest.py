@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from engine.checkpoint.files import DISK, Files, Writer
+from engine.checkpoint.files import Files, Writer
 from engine.checkpoint.manifest import Meta
 from engine.checkpoint.store import Saved, save
 from states.phases import Cause
@@ -31,8 +31,19 @@ def writers_of(step: int) -> dict[str, Writer]:
 SaveStep = Callable[..., Saved]
 
 
+@pytest.fixture(scope="session")
+def faults() -> ModuleType:
+    """The module next door; tests are not packages."""
+    spec = importlib.util.spec_from_file_location("checkpoint_faults", Path(__file__).with_name("faults.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
-def save_step(tmp_path: Path) -> SaveStep:
+def save_step(tmp_path: Path, faults: ModuleType) -> SaveStep:
     """Save a step of the run in `tmp_path / 'run'`."""
     run = tmp_path / "run"
     run.mkdir()
@@ -43,10 +54,11 @@ def save_step(tmp_path: Path) -> SaveStep:
         eval_loss: float | None = None,
         cause: Cause = Cause.SCHEDULE,
         flavour: int = 0,
-        files: Files = DISK,
+        files: Files | None = None,
     ) -> Saved:
         meta = Meta(run_id="r1", config_hash="c1", eval_loss=eval_loss, versions={"stint": "0.1.0"})
-        return save(run, step, writers_of(step + flavour), cause=cause, meta=meta, files=files)
+        disk = faults.FaultyFiles() if files is None else files
+        return save(run, step, writers_of(step + flavour), cause=cause, meta=meta, files=disk)
 
     return save_one
 
@@ -54,14 +66,3 @@ def save_step(tmp_path: Path) -> SaveStep:
 @pytest.fixture
 def run(tmp_path: Path, save_step: SaveStep) -> Path:
     return tmp_path / "run"
-
-
-@pytest.fixture(scope="session")
-def faults() -> ModuleType:
-    """The module next door; tests are not packages."""
-    spec = importlib.util.spec_from_file_location("checkpoint_faults", Path(__file__).with_name("faults.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

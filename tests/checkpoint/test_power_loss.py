@@ -69,13 +69,11 @@ class Recorder(Files):
         self._created(path)
 
     def sync_file(self, path: Path) -> None:
-        super().sync_file(path)
         if "file" not in self.lazy:
             self.synced.add((self.home[path.parent.name], path.name))
         self._note()
 
     def sync_dir(self, path: Path) -> None:
-        super().sync_dir(path)
         place = "" if path == self.run else self.home[path.name]
         for link in self.links:
             if link.place == place and ("run" if place == "" else "dir") not in self.lazy:

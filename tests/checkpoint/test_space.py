@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from engine.checkpoint.space import checkpoint_bytes, free_bytes, free_bytes_needed, human, shortage
+from engine.checkpoint.space import checkpoint_bytes, free_bytes, free_bytes_needed, shortage
+from states.wording import size
 
 
-def test_the_12b_preset_needs_about_14_gib():
+def test_the_12b_preset_needs_about_16_gb():
     one = checkpoint_bytes(122_716_160)
-    assert human(one) == "1.8 GiB"
-    assert human(free_bytes_needed(one, 5)) == "15.1 GiB"
+    assert size(one) == "2.0 GB"
+    assert size(free_bytes_needed(one, 5)) == "16.2 GB"
 
 
 def test_what_is_there_already_is_given_credit_but_one_must_always_fit():
@@ -23,13 +24,3 @@ def test_a_shortage_says_how_much_and_what_to_do(tmp_path):
     assert sentence is not None
     assert "save_total_limit" in sentence
     assert str(place) in sentence
-
-
-def test_sizes_are_readable():
-    assert [human(size) for size in (0, 1023, 1024, 5 * 2**30, 2**41)] == [
-        "0 B",
-        "1023 B",
-        "1.0 KiB",
-        "5.0 GiB",
-        "2.0 TiB",
-    ]

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.checkpoint.errors import CheckpointFailed
-from engine.checkpoint.files import Digest
+from engine.checkpoint.files import DISK, Digest
 from engine.checkpoint.manifest import MANIFEST, Manifest, ManifestError, Meta, decode, encode, read
 from engine.checkpoint.store import newest_valid, save, verify
 from engine.checkpoint.verify import found
@@ -33,8 +33,13 @@ def test_a_saved_checkpoint_verifies_and_says_what_it_is(run, save_step):
     assert saved.bytes == sum(path.stat().st_size for path in saved.path.iterdir() if path.name != MANIFEST)
 
 
-def test_only_the_owner_can_read_a_checkpoint(run, save_step):
-    path = save_step(1).path
+def test_every_file_and_both_directories_are_made_durable_before_the_save_returns(run, save_step, monkeypatch):
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    path = save_step(1, files=DISK).path
+    inodes = [entry.stat().st_ino for entry in path.iterdir()]
+    assert set(synced) == {*inodes, path.stat().st_ino, run.stat().st_ino}
+    assert synced[-2:] == [path.stat().st_ino, run.stat().st_ino], "its content first, then its name"
     assert path.stat().st_mode & 0o777 == 0o700
     assert {entry.stat().st_mode & 0o777 for entry in path.iterdir()} == {0o600}
 

@@ -1,0 +1,79 @@
+"""How fast will it go? Assumed before anything ran, remembered from the last run on this device, or measured."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from configs.profiles import PROFILES
+
+REFERENCE_PARAMS = 12_247_782_400
+"""The base for which the profiles state their tokens a second."""
+
+CPU_FLOPS_PER_CORE = 10e9
+"""What the small matrix products of a small base get from one core of a rented machine; a cautious round figure."""
+
+FLOPS_PER_PARAMETER = 4
+"""Per token: two in the forward pass and two for the gradient of the activations. The base's own weights have none."""
+
+READ_BYTES_PER_S = 50e6
+"""Loading the base: 8 minutes for 24.5 GB, the middle of the 5 to 10 minutes that rented disks take for 12B."""
+
+IMPORTS_S = 10.0
+"""Starting Python with torch and transformers, reading the data, building the adapters of a small base."""
+
+SAVE_BYTES_PER_S = 200e6
+"""Writing, syncing and hashing a checkpoint on a network disk."""
+
+SAVE_LEAST_S = 0.1
+
+LEAST_SAMPLES = 3
+"""Steps before a median is worth more than an assumption."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """Speeds and prices of the parts of a run. `source` is `assumed`, `history` or `measured`."""
+
+    tokens_per_s: float
+    source: str
+    setup_s: float
+    """All that passes before the first step."""
+    save_s: float
+    """One checkpoint."""
+    finalize_s: float | None = None
+    """Finalize as measured or known; None lets the plan work it out."""
+
+    def __post_init__(self) -> None:
+        if not self.tokens_per_s > 0:
+            raise ValueError(f"a throughput of {self.tokens_per_s} tokens a second")
+
+
+def assumed(*, profile: str, base_params: int, device: str, cores: int, checkpoint_bytes: int) -> Costs:
+    """Return what to expect before anything was measured.
+
+    On a GPU the profile's figure for the 12B base, in proportion to the parameters; on a CPU from its cores.
+    """
+    if device == "cuda":
+        tokens_per_s = PROFILES[profile].tokens_per_second * REFERENCE_PARAMS / base_params
+    else:
+        slowdown = PROFILES["balanced"].tokens_per_second / PROFILES[profile].tokens_per_second
+        tokens_per_s = CPU_FLOPS_PER_CORE * cores / (FLOPS_PER_PARAMETER * base_params) / slowdown
+    return Costs(
+        tokens_per_s=tokens_per_s,
+        source="assumed",
+        setup_s=IMPORTS_S + 2 * base_params / READ_BYTES_PER_S,
+        save_s=SAVE_LEAST_S + checkpoint_bytes / SAVE_BYTES_PER_S,
+    )
+
+
+def measured(samples: Sequence[tuple[int, float]]) -> float | None:
+    """Return the median tokens a second of (tokens, seconds) steps, None for too few to tell.
+
+    The first is left out where there are enough: it warms caches and compilers.
+    """
+    rates = [tokens / seconds for tokens, seconds in samples if seconds > 0 and tokens > 0]
+    if len(rates) > LEAST_SAMPLES:
+        rates = rates[1:]
+    return statistics.median(rates) if len(rates) >= LEAST_SAMPLES else None
