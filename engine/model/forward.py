@@ -69,7 +69,7 @@ def forward_loss(adapted: Adapted, packed: PackedBin, *, scale: float = 1.0) -> 
         hidden = packed_hidden(adapted, packed)
     rows, targets = _targets(packed, hidden.device)
     head = adapted.head
-    return summed_nll(hidden[rows], head.weight, head.bias, targets) * scale
+    return summed_nll(hidden.index_select(0, rows), head.weight, head.bias, targets) * scale
 
 
 @torch.no_grad()
@@ -78,7 +78,9 @@ def evaluate_bin(adapted: Adapted, packed: PackedBin) -> BinScores:
     with adapted.routing.inside(_scope(adapted, packed, training=False)):
         hidden = packed_hidden(adapted, packed)
     rows, targets = _targets(packed, hidden.device)
-    nll = row_nll(hidden[rows], adapted.head.weight, adapted.head.bias, targets).to("cpu", torch.float64)
+    nll = row_nll(hidden.index_select(0, rows), adapted.head.weight, adapted.head.bias, targets).to(
+        "cpu", torch.float64
+    )
     starts = packed.starts.to("cpu", torch.int64)
     owner = torch.bucketize(rows.cpu(), starts[1:], right=True)
     num = starts.shape[0] - 1

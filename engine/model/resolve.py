@@ -60,7 +60,7 @@ def _on_hub(name: str, timeout_s: float) -> Path | str:
         raise ConfigError(f"{have} HF_HUB_OFFLINE forbids to download it. {remedy}")
     host, port = _gateway()
     if not _reachable(host, port, timeout_s):
-        raise ConfigError(f"{have} {host} did not answer within {timeout_s:g} s. {remedy}")
+        raise ConfigError(f"{have} {host} cannot be reached (tried for up to {timeout_s:g} s). {remedy}")
     return name
 
 

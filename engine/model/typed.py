@@ -18,11 +18,6 @@ def call(module: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
     return cast("torch.Tensor", module(*args, **kwargs))
 
 
-def backward(loss: torch.Tensor) -> None:
-    """`loss.backward()`."""
-    loss.backward()
-
-
 def wide(dtype: torch.dtype) -> torch.dtype:
     """At least float32: where sums and softmaxes are taken. Stays float64 for gradient checks."""
     return torch.promote_types(dtype, torch.float32)

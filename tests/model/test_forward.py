@@ -136,3 +136,24 @@ def test_generation_runs_on_the_adapted_model_and_counts_nothing(build) -> None:
     assert logits[2:-1].argmax(-1).tolist() == out[0, 3:].tolist()
     assert adapted.routing.sample() is None
     assert adapted.routing.sample_evaluation() is None
+
+
+def test_a_bfloat16_base_trains_float32_adapters_close_to_the_float32_ones(build) -> None:
+    packed = pack(conversations(8))
+    exact: Adapted = build()
+    rounded: Adapted = build()
+    rounded.model.to(torch.bfloat16)
+    for name, parameter in rounded.parameters().items():
+        parameter.data = exact.parameters()[name].detach().clone()
+    losses = []
+    for adapted in (exact, rounded):
+        adapted.routing.begin_step(valid_tokens(packed))
+        loss = forward_loss(adapted, packed, scale=1 / packed.targets)
+        loss.backward()
+        losses.append(float(loss.detach()))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)
+    for name, parameter in rounded.parameters().items():
+        assert parameter.grad.dtype is torch.float32
+        wanted = exact.parameters()[name].grad
+        # A flipped router tie moves whole tokens between experts, so directions are compared, not values.
+        assert functional.cosine_similarity(parameter.grad.flatten(), wanted.flatten(), dim=0) > 0.9, name

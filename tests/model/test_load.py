@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -16,6 +20,18 @@ from engine.model.shape import blocks
 from tests.model.conftest import FAMILIES, TEMPLATE, tiny
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """What transformers logs, from its default verbosity on; its own handler writes past pytest's capture."""
+    transformers.utils.logging.set_verbosity_warning()
+    transformers.utils.logging.enable_progress_bar()
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logging.getLogger("transformers").addHandler(handler)
+    yield stream
+    logging.getLogger("transformers").removeHandler(handler)
 
 
 @pytest.fixture
@@ -29,14 +45,14 @@ def load(folder: Path):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_base_loads_frozen_without_cache_and_in_silence(
-    bases: dict[str, Path], family: str, capfd: pytest.CaptureFixture[str]
+    bases: dict[str, Path], family: str, logged: io.StringIO, capfd: pytest.CaptureFixture[str]
 ) -> None:
     model = load(bases[family])
     assert model.config.use_cache is False
     assert model.config._attn_implementation == "sdpa"
     assert not model.training
     assert not any(p.requires_grad for p in model.parameters())
-    assert capfd.readouterr() == ("", "")
+    assert (capfd.readouterr(), logged.getvalue()) == (("", ""), "")
     expected = tiny(family).state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
 
@@ -46,14 +62,16 @@ def test_the_dtype_is_the_one_asked_for(bases: dict[str, Path]) -> None:
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
 
 
-def test_a_missing_tensor_is_named_and_not_started_at_random(copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_tensor_is_named_and_not_started_at_random(
+    copy: Path, logged: io.StringIO, capfd: pytest.CaptureFixture[str]
+) -> None:
     name = "model.layers.1.self_attn.q_norm.weight"
     tensors = load_file(copy / "model.safetensors")
     del tensors[name]
     save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ConfigError, match=name):
         load(copy)
-    assert capfd.readouterr() == ("", "")
+    assert (capfd.readouterr(), logged.getvalue()) == (("", ""), "")
 
 
 def test_an_unexpected_tensor_is_named_and_a_known_harmless_one_is_not(copy: Path) -> None:

@@ -165,7 +165,7 @@ def test_a_hub_that_never_answers_costs_less_than_three_seconds(no_proxy: pytest
 
     no_proxy.setattr(socket, "create_connection", hang)
     start = time.monotonic()
-    with pytest.raises(ConfigError, match="did not answer within 2 s"):
+    with pytest.raises(ConfigError, match=r"huggingface\.co cannot be reached"):
         resolve("owner/model")
     assert time.monotonic() - start < 3.0
     never.set()
