@@ -1,0 +1,80 @@
+"""An engine in this process whose loop can be held at a chosen point while a real client speaks to its socket."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.run.client import Client
+from engine.run.journal import read
+from engine.run.rundir import RunDir
+from engine.training.choose import Choice, choose
+from engine.training.main import run_engine
+from states.commands import Command, Reply
+from states.events import Event
+from states.phases import ExitCode
+
+PATIENCE_S = 60.0
+
+
+@dataclass
+class Bench:
+    """Start a small run, act at points of it, look at what the journal says afterwards."""
+
+    run: Path
+    config: Path
+    monkeypatch: pytest.MonkeyPatch
+    replies: list[Reply] = field(default_factory=list)
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def send(self, command: Command) -> None:
+        """Send from another thread; returns once the engine has accepted, so what follows is after it."""
+        accepted = threading.Event()
+
+        def talk() -> None:
+            reply = Client(RunDir(self.run)).send(command, PATIENCE_S, on_accepted=lambda _: accepted.set())
+            self.replies.append(reply)
+            accepted.set()
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        self.threads.append(thread)
+        assert accepted.wait(PATIENCE_S)
+
+    def at(self, target: str, action: Callable[[], None], *, call: int = 1) -> None:
+        """Do `action` just before the `call`-th call of `target` (dotted name), on the training thread."""
+        module, name = target.rsplit(".", 1)
+        owner = __import__(module, fromlist=[name])
+        original = getattr(owner, name)
+        calls = 0
+
+        def held(*args: Any, **rest: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == call:
+                action()
+            return original(*args, **rest)
+
+        self.monkeypatch.setattr(owner, name, held)
+
+    def go(self, **choice: Any) -> ExitCode:
+        """Run to the end and collect every answer."""
+        launch = choose(Choice(config=self.config, **choice))
+        code = run_engine(launch, quiet=True)
+        for thread in self.threads:
+            thread.join(PATIENCE_S)
+        return code
+
+    def events(self, *kinds: type[Any]) -> list[Event]:
+        """The run's events of these kinds."""
+        return [record.event for record in read(RunDir(self.run).events) if isinstance(record.event, kinds)]
+
+
+@pytest.fixture
+def bench(configured: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(run=tmp_path / "run", config=configured(), monkeypatch=monkeypatch)
