@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from engine.run.commands import send, status
 
 from configs.commands import app as config_commands
 from engine.checkpoint.commands import app as checkpoint_commands
-from engine.training.commands import train
+from engine.training.commands import full_screen, train
 
 app = typer.Typer(
     name="stint",
@@ -47,7 +46,7 @@ def attach(
 def replay(
     events: Annotated[Path, typer.Argument(help="events.jsonl of a run, or its run directory.")],
     speed: Annotated[float, typer.Option(help="Seconds of the run shown in one second.", min=0.1)] = 1.0,
-    at: Annotated[Optional[float], typer.Option(help="Start this many seconds into the run.")] = None,  # noqa: UP045
+    at: Annotated[float | None, typer.Option(help="Start this many seconds into the run.")] = None,
     no_tui: Annotated[bool, typer.Option("--no-tui", help="Print the run's console lines instead.")] = False,
 ) -> None:
     """Show a recorded run again, on the same screen."""
@@ -56,14 +55,23 @@ def replay(
     journal = events / "events.jsonl" if events.is_dir() else events
     if not journal.is_file():
         raise UsageError(f"There is no journal at {journal}: give the events.jsonl of a run, or its run directory.")
-    if no_tui or not interactive():
-        from engine.watch.console import replay_lines
-
-        replay_lines(journal, sys.stdout)
+    if no_tui or not full_screen():
+        print_story(journal)
         return
     from tuiapp.app import run_replay
 
     raise typer.Exit(run_replay(journal, speed=speed, at=at))
+
+
+def print_story(journal: Path) -> None:
+    """The run in lines, as its console told it."""
+    from engine.run.journal import read
+    from engine.watch.story import Story
+
+    story = Story(every=10)
+    for record in read(journal):
+        for line in story.tell(record):
+            print(line)
 
 
 @app.command()
@@ -75,11 +83,6 @@ def init(
 
     for path in write_preset(directory):
         typer.echo(f"wrote {path}")
-
-
-def interactive() -> bool:
-    """Whether a full-screen program can run here: a terminal on both sides that is not dumb."""
-    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def normalised(arguments: Sequence[str]) -> list[str]:

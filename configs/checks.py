@@ -34,6 +34,11 @@ def advice(config: Config) -> tuple[str, ...]:
 
 def _experts(config: Config) -> list[str]:
     moe, found = config.moe, []
+    if moe.adapter_mode == "moe" and moe.num_experts < 2:
+        found.append(
+            f"{_at(config, 'moe.num_experts')}: num_experts is {moe.num_experts}; a mixture needs at least 2. "
+            'Set adapter_mode to "lora" for one plain adapter.'
+        )
     if moe.top_k > moe.num_experts:
         found.append(
             f"{_at(config, 'moe.top_k', 'moe.num_experts')}: top_k is {moe.top_k} and num_experts {moe.num_experts}; "

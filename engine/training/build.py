@@ -15,12 +15,12 @@ from engine.checkpoint.trainer_state import NAME as TRAINER_STATE
 from engine.checkpoint.trainer_state import read_trainer_state
 from engine.data.batches import Steps, make_bins
 from engine.data.example import Example
-from engine.data.prepare import Prepared, eval_subset
+from engine.data.prepare import Prepared
 from engine.model.accounting import parameter_counts
 from engine.model.adapters import Adapted, attach
 from engine.model.load import load_base
 from engine.model.prototypes import choose, initialise_routers, normal_routers
-from engine.model.resolve import resolve
+from engine.model.recompute import enable_recompute
 from engine.model.spec import AdapterMode, AdapterSpec, ExpertMode
 from engine.training.optimizer import build_optimizer
 from engine.training.pace import Pace
@@ -44,10 +44,12 @@ def build(session: Session, prepared: Prepared, tokenizer: PreTrainedTokenizerBa
     fresh = checkpoint is None
     if fresh:
         _start_routers(session, adapted, prepared.train, placement.bin_tokens)
+    if session.config.training.gradient_checkpointing:
+        enable_recompute(adapted)
     plan = planned if fresh else Planned.from_json(recorded["plan"])
     trainer = _trainer(session, prepared, tokenizer, adapted, placement, plan)
     if checkpoint is None:
-        plan_again(session, trainer)
+        trainer.follow(plan_again(session, trainer))
         session.progress = begin(session.config, trainer.plan)
     else:
         with session.task("restore", detail=checkpoint.name):
@@ -89,8 +91,7 @@ def _same_data(recorded: dict[str, Any], prepared: Prepared) -> None:
 def _load(session: Session, prepared: Prepared, placement: Placement) -> Adapted:
     config = session.config
     with session.task("load base model", detail=config.training.base_model):
-        source = resolve(config.training.base_model)
-        model = load_base(source, dtype=placement.torch_dtype, device=placement.torch_device)
+        model = load_base(session.base, dtype=placement.torch_dtype, device=placement.torch_device)
     with session.task("attach adapters"):
         adapted = attach(model, adapter_spec(config, prepared.domains))
         counts = parameter_counts(adapted)
@@ -144,7 +145,6 @@ def _trainer(
         parameters=list(named.values()),
         steps=Steps(prepared.train, training.conversations_per_step, training.seed),
         prepared=prepared,
-        subset=eval_subset(prepared.validation, plan.eval_subset_tokens, training.seed),
         device=adapted.device,
         bin_tokens=placement.bin_tokens,
         max_grad_norm=session.config.safety.max_grad_norm,

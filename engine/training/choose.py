@@ -8,6 +8,7 @@ from pathlib import Path
 from configs.errors import UsageError
 from configs.load import demo_dir, find, load, locate
 from configs.schema import Config
+from engine.plan.profile import apply_profile
 from engine.training.launch import DEMO_OUTPUT, Launch, decide
 
 
@@ -49,6 +50,10 @@ def choose(choice: Choice) -> Launch:
         output_dir=None if output is None else str(output),
         hours=choice.hours,
     )
+    if not choice.manual:
+        config, kept = apply_profile(config)
+    else:
+        kept = ()
     resume = None if choice.resume == "none" else choice.resume
     run = _run_of(resume) if resume not in (None, "auto") else Path(config.training.output_dir)
     launch = decide(
@@ -59,7 +64,7 @@ def choose(choice: Choice) -> Launch:
         hours=choice.hours,
         deadline=choice.deadline,
         manual=choice.manual,
-        said=() if which is None else (which,),
+        said=(*(() if which is None else (which,)), *(() if demo else kept)),
     )
     check_inputs(launch.config)
     return launch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: Annotated[Optional[Path], typer.Option(help="Folder with training_config.json and its siblings.")] = None,  # noqa: UP045
-    dataset: Annotated[Optional[Path], typer.Option(help="Conversations to train on.")] = None,  # noqa: UP045
+    config: Annotated[Path | None, typer.Option(help="Folder with training_config.json and its siblings.")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Conversations to train on.")] = None,
     validation: Annotated[
         Path | None, typer.Option(help="Conversations to evaluate on; else a part is held out.")
     ] = None,
-    base_model: Annotated[Optional[str], typer.Option(help="Folder of a checkpoint, or a hub id.")] = None,  # noqa: UP045
+    base_model: Annotated[str | None, typer.Option(help="Folder of a checkpoint, or a hub id.")] = None,
     chat_template: Annotated[Path | None, typer.Option(help="Jinja file, for a base without a chat template.")] = None,
-    output_dir: Annotated[Optional[Path], typer.Option(help="The run's directory.")] = None,  # noqa: UP045
-    resume: Annotated[Optional[str], typer.Option(help="`auto`, or a checkpoint's directory.")] = None,  # noqa: UP045
-    hours: Annotated[Optional[float], typer.Option(help="Length of the window from now.")] = None,  # noqa: UP045
-    deadline: Annotated[Optional[str], typer.Option(help="End of the window: 2026-11-23T07:30, or 07:30.")] = None,  # noqa: UP045
+    output_dir: Annotated[Path | None, typer.Option(help="The run's directory.")] = None,
+    resume: Annotated[str | None, typer.Option(help="`auto`, or a checkpoint's directory.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Length of the window from now.")] = None,
+    deadline: Annotated[str | None, typer.Option(help="End of the window: 2026-11-23T07:30, or 07:30.")] = None,
     manual: Annotated[bool, typer.Option("--manual", help="Adjust nothing to the window; warn instead.")] = False,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value over the files; repeatable.")] = None,
     no_tui: Annotated[bool, typer.Option("--no-tui", help="Train in the foreground with plain lines.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Like --no-tui, with the journal's records on stdout.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Start the engine and leave it running.")] = False,
-    launch_file: Annotated[Optional[Path], typer.Option("--launch-file", hidden=True)] = None,  # noqa: UP045
+    launch_file: Annotated[Path | None, typer.Option("--launch-file", hidden=True)] = None,
 ) -> None:
     """Train: ./training_config.json where there is one, else the built-in demo."""
     from engine.run.spawn import engine_environment
@@ -63,22 +63,28 @@ def train(
     except AlreadyFinished as done:
         typer.echo(str(done), err=json)
         return
-    plain = no_tui or json or not (_full_screen() or detach)
+    plain = no_tui or json or not (full_screen() or detach)
     for sentence in launch.said:
         typer.echo(sentence, err=json)
     if plain:
         raise typer.Exit(_foreground(launch, json=json))
-    from engine.training.spawning import start_engine, wait_until_open
+    from engine.training.spawning import last_words, start_engine, wait_until_open
 
     process = start_engine(launch)
     attach = f"python run.py attach {launch.directory}"
     if detach:
         code = wait_until_open(process, launch.directory)
-        typer.echo(f"The engine runs in {launch.directory}. `{attach}` shows it." if code == 0 else "")
-        raise typer.Exit(code)
+        if code:
+            typer.echo(last_words(process, launch.directory) or "The engine did not start.", err=True)
+            raise typer.Exit(code)
+        typer.echo(f"The engine runs in {launch.directory}. `{attach}` shows it.")
+        return
     from tuiapp.app import run_live
 
-    raise typer.Exit(run_live(launch.directory, attach_command=attach, launcher_error=lambda: None))
+    code = run_live(
+        launch.directory, attach_command=attach, launcher_error=lambda: last_words(process, launch.directory)
+    )
+    raise typer.Exit(code)
 
 
 def _foreground(launch: Launch, *, json: bool) -> int:
@@ -87,6 +93,6 @@ def _foreground(launch: Launch, *, json: bool) -> int:
     return int(run_engine(launch, json=json))
 
 
-def _full_screen() -> bool:
+def full_screen() -> bool:
     """Whether a full-screen program can run here."""
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"

@@ -70,19 +70,6 @@ class AlreadyFinished(Exception):  # noqa: N818  (no error: `--resume auto` on a
     """There is nothing left to do."""
 
 
-def existing_run(run: Path | None) -> Path:
-    """The run directory a reading command means: the one named, else the newest run in the working directory."""
-    if run is not None:
-        directory = run.parent if run.name == "events.jsonl" else run
-        if not RunDir(directory).events.is_file():
-            raise UsageError(f"There is no run at {directory}: it holds no events.jsonl. Name a run directory.")
-        return directory
-    found = [path.parent for path in (*Path().glob("*/events.jsonl"), *Path().glob("events.jsonl"))]
-    if not found:
-        raise UsageError("There is no run here: no directory in the working directory holds an events.jsonl. Name one.")
-    return max(found, key=lambda directory: RunDir(directory).events.stat().st_mtime)
-
-
 def decide(
     config: Config,
     directory: Path,

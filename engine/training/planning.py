@@ -1,12 +1,22 @@
-"""The plan as the trainer uses it: the few numbers the loop reads, made by `engine.plan`, kept in every checkpoint."""
+"""The plan as a run makes and follows it: from history or assumption in Setup, from real steps in Init, then fixed."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from configs.schema import Config
 from engine.data.prepare import Prepared
+from engine.plan.estimate import Plan, make_plan, to_event
+from engine.plan.history import history_key, recall, remember
+from engine.plan.parameters import base_parameters
+from engine.plan.report import memory_gb, report
+from engine.plan.throughput import Costs, assumed
+from engine.plan.workload import from_config
+from engine.run.rundir import write_json
+from engine.training.calibrate import tokens_per_second
+from engine.training.placement import Placement, place
 from engine.training.progress import Progress
 from engine.training.session import Session
 from states.patience import Patience
@@ -15,10 +25,14 @@ from states.schedule import begin as begin_horizon
 if TYPE_CHECKING:
     from engine.training.trainer import Trainer
 
+ADAPTER_SHARE = 0.0101
+"""Trainable values over the base's, 1.0% at the 12B shape; a checkpoint holds each three times, in float32."""
+BYTES_PER_TRAINED = 12
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """What the loop follows."""
+    """What the loop follows, kept in every checkpoint: a resume goes on with it and never plans anew."""
 
     planned_steps: int
     warmup_steps: int
@@ -45,18 +59,78 @@ def begin(config: Config, plan: Planned) -> Progress:
 
 
 def plan_first(session: Session, prepared: Prepared) -> Planned:
-    """The plan of Setup."""
+    """The plan of Setup: the speed of an earlier run on this device, else the profile's assumption."""
     training = session.config.training
-    per_epoch = -(-len(prepared.train) // training.conversations_per_step)
-    planned = per_epoch * training.num_train_epochs
+    placement = place(training, None)
+    params = base_parameters(session.base)
+    costs = assumed(
+        profile=training.optimization_priority,
+        base_params=params,
+        device=placement.device,
+        cores=placement.threads,
+        checkpoint_bytes=int(params * ADAPTER_SHARE * BYTES_PER_TRAINED),
+    )
+    known = recall(_key(session, placement, params))
+    if known is not None:
+        costs = replace(costs, tokens_per_s=known, source="history")
+    return _settle(session, prepared, costs, params)
+
+
+def plan_again(session: Session, trainer: Trainer) -> Planned:
+    """The plan of Init: with the speed of real forward and backward passes on this model and data."""
+    with session.task("measure the speed"):
+        speed = tokens_per_second(trainer)
+    placement = place(session.config.training, trainer.runtime)
+    params = base_parameters(session.base)
+    remember(_key(session, placement, params), speed, wall=time.time())
+    costs = Costs(
+        tokens_per_s=speed,
+        source="measured",
+        setup_s=time.monotonic() - session.started_mono,
+        save_s=trainer.checkpoint_bytes / 200e6 + 0.1,
+    )
+    return _settle(session, trainer.prepared, costs, params)
+
+
+def _settle(session: Session, prepared: Prepared, costs: Costs, params: int) -> Planned:
+    """Plan, record the plan as event and file, and reduce it to what the loop reads."""
+    window = session.launch.window
+    remaining = session.remaining_s()
+    # What has passed of the window since it opened is gone; setup_s counts only this process.
+    passed = max(0.0, time.time() - window.opened_wall - (time.monotonic() - session.started_mono))
+    window_s = None if remaining is None or window.length_s is None else max(1.0, window.length_s - passed)
+    work = from_config(
+        session.config,
+        prepared.event(),
+        eval_tokens=prepared.stats.validation.tokens,
+        window_s=window_s,
+    )
+    work = replace(work, train_examples=len(prepared.train))
+    plan = make_plan(work, costs, manual=session.launch.manual)
+    session.emit(to_event(plan))
+    memory = memory_gb(work.profile, params, place(session.config.training, None).device)
+    write_json(session.rundir.plan_report, report(plan, work, opened_wall=window.opened_wall, memory=memory))
+    return _reduced(plan)
+
+
+def _reduced(plan: Plan) -> Planned:
     return Planned(
-        planned_steps=planned,
-        warmup_steps=min(training.warmup_steps, planned // 10),
-        eval_every=max(1, min(training.eval_steps, planned // 10)),
-        eval_subset_tokens=4000,
-        step_s=0.5,
+        planned_steps=plan.planned_steps,
+        warmup_steps=plan.warmup_steps,
+        eval_every=plan.eval_every,
+        eval_subset_tokens=plan.eval_subset_tokens,
+        step_s=plan.step_s,
     )
 
 
-def plan_again(session: Session, trainer: Trainer) -> None:
-    """The plan of Init."""
+def _key(session: Session, placement: Placement, params: int) -> str:
+    training = session.config.training
+    return history_key(
+        device=placement.device,
+        base_params=params,
+        dtype=placement.dtype,
+        threads=placement.threads,
+        max_length=training.max_length,
+        bin_tokens=placement.bin_tokens,
+        checkpointing=training.gradient_checkpointing,
+    )

@@ -8,7 +8,6 @@ from transformers import PreTrainedTokenizerBase
 
 from engine.data.prepare import Prepared, prepare, read_sources
 from engine.model.load import load_tokenizer
-from engine.model.resolve import resolve
 from engine.training.planning import Planned, plan_first
 from engine.training.preflight import preflight
 from engine.training.session import Session
@@ -22,7 +21,7 @@ def prepare_run(session: Session) -> tuple[Prepared, PreTrainedTokenizerBase, Pl
     sources = read_sources(session.config, follow)
     with session.task("load tokenizer", detail=training.base_model):
         template = None if training.chat_template is None else Path(training.chat_template)
-        tokenizer = load_tokenizer(resolve(training.base_model), template)
+        tokenizer = load_tokenizer(session.base, template)
     prepared = prepare(session.config, tokenizer, follow, sources)
     session.emit(prepared.event())
     return prepared, tokenizer, plan_first(session, prepared)

@@ -6,9 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from configs.schema import Config
+from engine.model.resolve import resolve
 from engine.run.bus import Bus
 from engine.run.rundir import RunDir
 from engine.run.signals import Flags
@@ -23,7 +26,7 @@ PROGRESS_INTERVAL_S = 0.25
 """Least seconds between two progress events of one task."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Session:
     """What the loop needs of the outside world. Made by `main`, used by the training thread only."""
 
@@ -50,6 +53,11 @@ class Session:
     def config(self) -> Config:
         """The resolved configuration."""
         return self.launch.config
+
+    @cached_property
+    def base(self) -> Path | str:
+        """The base model's folder, or its hub id where it must still be downloaded."""
+        return resolve(self.config.training.base_model)
 
     @property
     def training(self) -> Progress:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from contextlib import ExitStack
@@ -10,8 +9,10 @@ from typing import TextIO
 
 from engine.training.session import Session
 from engine.watch.console import Console
+from engine.watch.host import Host
 from engine.watch.logfile import LogFile
-from engine.watch.messages import MessageHandler
+from engine.watch.messages import record_messages
+from engine.watch.nvml import Nvml
 from engine.watch.telemetry import Telemetry
 from engine.watch.tracker import Tracker
 
@@ -19,23 +20,23 @@ from engine.watch.tracker import Tracker
 def open_sinks(stack: ExitStack, session: Session, *, json: bool, quiet: bool) -> None:
     """Subscribe everything; taken down in reverse when `stack` closes, after the last event."""
     bus = session.bus
-    logfile = stack.enter_context(LogFile(session.rundir.log))
+    every = session.config.training.logging_steps
+    logfile = LogFile(session.rundir.log, every=every)
+    stack.callback(logfile.close)
     bus.subscribe("training.log", logfile)
     if not quiet:
         stream = _own_stdout(stack) if json else sys.stdout
-        bus.subscribe("console", Console(stream, json=json))
-    tracker = Tracker.open(session.config.wandb, session.rundir, bus)
-    if tracker is not None:
-        bus.subscribe("wandb", tracker)
-        stack.callback(tracker.close)
-    handler = MessageHandler(bus)
-    logging.getLogger().addHandler(handler)
-    stack.callback(logging.getLogger().removeHandler, handler)
-    logging.captureWarnings(capture=True)
-    stack.callback(logging.captureWarnings, capture=False)
-    telemetry = Telemetry(bus, session.rundir.path)
-    telemetry.start()
-    stack.callback(telemetry.stop)
+        console = Console(stream, every=every, json=json)
+        stack.callback(console.close)
+        bus.subscribe("console", console)
+    tracker = Tracker(session.rundir, session.config.wandb)
+    stack.callback(tracker.close)
+    bus.subscribe("tracker", tracker)
+    stack.enter_context(record_messages(bus))
+    nvml = Nvml.open()
+    if nvml is not None:
+        stack.callback(nvml.close)
+    stack.enter_context(Telemetry(bus, nvml, Host(session.rundir.path)))
 
 
 def _own_stdout(stack: ExitStack) -> TextIO:

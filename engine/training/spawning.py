@@ -10,9 +10,11 @@ from engine.run.rundir import RunDir
 from engine.run.spawn import spawn
 from engine.training.launch import LAUNCH_FILE, Launch
 from states.phases import ExitCode
+from states.text import clean
 
 PATIENCE_S = 60.0
 """An engine that has opened no journal by then is broken: importing torch took 8 s on a slow machine."""
+LAST_WORDS_BYTES = 4000
 
 
 def start_engine(launch: Launch) -> subprocess.Popen[bytes]:
@@ -36,3 +38,14 @@ def wait_until_open(process: subprocess.Popen[bytes], directory: Path) -> int:
             return 0
         time.sleep(0.05)
     return int(ExitCode.ERROR)
+
+
+def last_words(process: subprocess.Popen[bytes], directory: Path) -> str | None:
+    """The end of what a dead engine printed; None while it lives."""
+    if process.poll() is None:
+        return None
+    try:
+        printed = RunDir(directory).engine_out.read_bytes()[-LAST_WORDS_BYTES:].decode(errors="replace")
+    except OSError:
+        printed = ""
+    return clean(printed.strip()) or f"The engine ended with exit code {process.returncode} and said nothing."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,13 +14,13 @@ from transformers import PreTrainedTokenizerBase
 from configs.schema import Config
 from engine.data.batches import Steps
 from engine.data.example import Example
-from engine.data.prepare import Prepared
+from engine.data.prepare import Prepared, eval_subset
 from engine.model.adapters import Adapted
 from engine.training.pace import Pace
 from engine.training.planning import Planned
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Trainer:
     """The model with its adapters, the optimizer, the data in sampler order, and the measured pace."""
 
@@ -30,8 +31,6 @@ class Trainer:
     parameters: Sequence[Parameter]
     steps: Steps
     prepared: Prepared
-    subset: Sequence[Example]
-    """The fixed seeded part of the validation set that is evaluated in training."""
     device: torch.device
     bin_tokens: int
     max_grad_norm: float
@@ -41,6 +40,21 @@ class Trainer:
     """Threads, device, dtype, bin_tokens: recorded in every checkpoint and reapplied on resume."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """`log_history` of trainer_state.json."""
+
+    @cached_property
+    def subset(self) -> Sequence[Example]:
+        """The fixed seeded part of the validation set that is evaluated in training."""
+        return eval_subset(self.prepared.validation, self.plan.eval_subset_tokens, self.config.training.seed)
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Size of a checkpoint: the adapters and AdamW's two moments, in float32."""
+        return 12 * sum(parameter.numel() for parameter in self.parameters)
+
+    def follow(self, plan: Planned) -> None:
+        """Take a new plan, before the first step."""
+        self.plan = plan
+        self.pace.planned_step_s = plan.step_s
 
     @property
     def validation(self) -> Sequence[Example]:

@@ -37,8 +37,8 @@ def parse_deadline(text: str, now: dt.datetime) -> float:
             moment = moment if moment.tzinfo else moment.astimezone()
     except ValueError as error:
         raise UsageError(
-            f"--deadline {text!r} is not a time: write an ISO date and time such as 2026-11-23T07:30 (local time unless "
-            "it has an offset), or HH:MM for the next time the clock shows it."
+            f"--deadline {text!r} is not a time: write an ISO date and time such as 2026-11-23T07:30 (local time "
+            "unless it has an offset), or HH:MM for the next time the clock shows it."
         ) from error
     if moment <= now:
         raise UsageError(f"--deadline {text} has passed: it is {now:%Y-%m-%d %H:%M:%S}. Give a later time, or --hours.")
