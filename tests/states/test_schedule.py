@@ -205,3 +205,12 @@ def test_a_horizon_goes_on_bit_for_bit_from_its_json(total, warmup, estimates, h
 )
 def test_the_steps_left_are_what_the_plan_or_the_clock_allows_but_at_least_one(arguments, expected):
     assert remaining_steps(*arguments) == expected
+
+
+def test_a_step_beyond_the_horizon_does_not_reopen_it():
+    horizon = begin(10, 2)
+    for _ in range(12):
+        horizon = advance(horizon, 5)
+    assert horizon.done
+    assert horizon.total_steps <= 10
+    assert learning_rate(horizon, PEAK) == 0.0
