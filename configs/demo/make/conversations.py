@@ -25,7 +25,7 @@ SHAPES = ((1, False), (1, True), (2, False), (2, True), (2, True), (3, False), (
 HE = re.compile(r"\b(he|him|his|himself|husband|father|dad|boyfriend|uncle)\b", re.IGNORECASE)
 SHE = re.compile(r"\b(she|her|hers|herself|wife|mother|mum|girlfriend)\b", re.IGNORECASE)
 
-SENTENCE_START = re.compile(r"(?<=[.!?:] )[a-z]")
+SENTENCE_START = re.compile(r"(?:(?<=[.!?] )|(?<=^Client: )|(?<=^Therapist: ))[a-z]", re.MULTILINE)
 
 
 class Assembler:
