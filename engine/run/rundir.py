@@ -94,6 +94,11 @@ class RunDir:
         """The plan and its time estimate."""
         return self.path / "training_optimization_report.json"
 
+    @property
+    def tracker_json(self) -> Path:
+        """Under which id this run is known to W&B."""
+        return self.path / "tracker.json"
+
     def create(self) -> None:
         """Make the directory for its owner alone; from here on this process creates private files (umask 077)."""
         os.umask(0o077)
