@@ -42,11 +42,11 @@ LLAMA3 = """{{- bos_token -}}{%- for message in messages -%}
 NEMO = """{%- if messages[0]['role'] == 'system' -%}{%- set system = messages[0]['content'] -%}
 {%- set turns = messages[1:] -%}{%- else -%}{%- set system = '' -%}{%- set turns = messages -%}{%- endif -%}
 {{- bos_token -}}{%- for message in turns -%}{%- if message['role'] == 'user' -%}
-{{- '[INST]' + (system + '\\n\\n' if system and message == (turns | selectattr('role', 'equalto', 'user') | list)[-1]
-else '') + message['content'] + '[/INST]' -}}
+{{- '[INST]' + (system + '\\n\\n' if system and loop.index0 >= turns | length - 2 else '') + message['content']
++ '[/INST]' -}}
 {%- else -%}{{- message['content'] + eos_token -}}{%- endif -%}{%- endfor -%}"""
 
-# Phi 3: control tokens swallow the white space after them.
+# Phi 3: control tokens swallow the white space after them, as in "greedy" below.
 PHI3 = """{%- for message in messages -%}{{- '<|' + message['role'] + '|>\\n' + message['content'] + '<|end|>\\n' -}}
 {%- endfor -%}{%- if add_generation_prompt -%}{{- '<|assistant|>\\n' -}}{%- endif -%}"""
 
@@ -62,6 +62,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], list[str], str]] = {
     ),
     "nemo": (NEMO, {"bos_token": "<s>", "eos_token": "</s>"}, ["[INST]", "[/INST]"], "</s>"),
     "phi3": (PHI3, {"eos_token": "<|end|>"}, ["<|system|>", "<|user|>", "<|assistant|>"], "<|end|>"),
+    "greedy": (MISTRAL, {"bos_token": "<s>", "eos_token": "</s>"}, ["[INST]", "[/INST]"], "</s>"),
     # Mistral's template where [INST] is ordinary text, on a SentencePiece-like tokenizer.
     "pieces": (MISTRAL, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}, [], "</s>"),
 }
@@ -94,7 +95,7 @@ def make_tokenizer(family: str) -> Any:
             show_progress=False,
         )
         backend.train_from_iterator(CORPUS, trainer)
-    greedy = family == "phi3"
+    greedy = family in ("phi3", "greedy")
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         chat_template=template,
