@@ -58,10 +58,8 @@ def publish(
         files.write(staging / MANIFEST, encode(manifest))
         files.sync_dir(staging)
         stale = _listed_before(rundir) - set(listed)
-        for name in listed:
+        for name in (*listed, MANIFEST):
             files.rename(staging / name, rundir / name)
-        files.sync_dir(rundir)
-        files.rename(staging / MANIFEST, rundir / MANIFEST)
         files.sync_dir(rundir)
         for name in sorted(stale):
             if os.path.lexists(rundir / name):

@@ -91,11 +91,13 @@ def discard(path: Path, *, files: Files) -> None:
 
 
 def _commit(staging: Path, target: Path, aside: Path, *, files: Files) -> None:
-    """Give the staged directory its name. Between the two renames the old checkpoint is found under `aside`."""
+    """Give the staged directory its name. Between the two renames the old checkpoint is found under `aside`.
+
+    One fsync makes both renames durable: what is staged is whole already, so either of them alone leaves a sound one.
+    """
     try:
         if os.path.lexists(target):
             files.rename(target, aside)
-            files.sync_dir(target.parent)
         files.rename(staging, target)
     except BaseException:
         if os.path.lexists(aside) and not os.path.lexists(target):

@@ -87,6 +87,15 @@ def test_the_clean_up_after_a_cut_may_itself_be_cut(run, save_step, faults, mode
         assert os.listdir(run) == ["checkpoint-5"]
 
 
+def test_a_sound_checkpoint_set_aside_wins_over_a_damaged_replacement(run, save_step):
+    save_step(5).path.rename(run / ".previous-5-ab12")
+    (save_step(5, flavour=90).path / "moe_layers.safetensors").write_bytes(b"torn")
+    assert "Put checkpoint-5 back" in tidy(run)[0]
+    tidy(run)
+    assert sound_steps(run) == [5]
+    assert os.listdir(run) == ["checkpoint-5"]
+
+
 @pytest.mark.parametrize("mode", CUTS)
 def test_a_prune_cut_at_any_operation_keeps_the_newest_and_the_best(run, save_step, faults, mode):
     for at in range(60):
@@ -129,6 +138,7 @@ def test_a_full_disk_does_not_lose_the_checkpoint_that_is_being_replaced(run, sa
             save_step(5, files=faults.FaultyFiles(at, "broken"))
         except CheckpointFailed:
             assert newest_step(run) == 5
+            assert (run / "checkpoint-5").is_dir(), "put back at once, not at the next start"
         tidy(run)
         assert sound_steps(run) == [5]
 
