@@ -70,7 +70,7 @@ class Bus:
         """Record `event` and tell the subscribers.
 
         Raises:
-            JournalError: the journal cannot be written, or is closed.
+            JournalError: the journal cannot be written, is closed, or has its `run.stopped`.
             ValueError: the event holds what JSON cannot (a float that is not finite where None is not allowed).
         """
         with SHIELD, self._lock:
@@ -86,6 +86,9 @@ class Bus:
                     )
                 )
             self._deliver()
+            if isinstance(event, RunStopped):
+                # The last record of an attempt: a sample or a warning that comes later would follow it.
+                self._broken = JournalError("the run has stopped, nothing more is recorded")
         return record
 
     def _write(self, event: Event) -> Record:
@@ -125,7 +128,8 @@ class Bus:
             sink(record)
         except Exception as error:  # noqa: BLE001  (whatever a subscriber does, training goes on)
             self._sinks.remove(subscription)
-            self._write(SinkDisabled(sink=name, error=one_line(f"{type(error).__name__}: {error}")))
+            if not isinstance(record.event, RunStopped):
+                self._write(SinkDisabled(sink=name, error=one_line(f"{type(error).__name__}: {error}")))
 
     def _sync_regularly(self) -> None:
         while not self._closing.wait(SYNC_EVERY_S):

@@ -6,12 +6,10 @@ are written by a thread of their own, and a stream that fails is never written t
 
 from __future__ import annotations
 
-import io
 import os
 import select
 import threading
 from collections import deque
-from collections.abc import Callable
 from typing import TextIO
 
 from engine.watch.story import Story
@@ -27,13 +25,15 @@ class Console:
     """A subscriber that prints. `json` writes each record as the journal has it, and nothing else."""
 
     def __init__(self, stream: TextIO, *, every: int = 10, json: bool = False) -> None:
-        self._put = _writer(stream)
+        self._stream = stream
+        self._descriptor = _descriptor(stream)
         self._encoding = getattr(stream, "encoding", None) or "utf-8"
         self._story = Story(every)
         self._json = json
         self._waiting: deque[str] = deque(maxlen=MAX_WAITING)
         self._changed = threading.Condition()
         self._closing = False
+        self._abandoned = False
         self._thread = threading.Thread(target=self._write, name="console", daemon=True)
         self._thread.start()
 
@@ -67,37 +67,30 @@ class Console:
             self._closing = True
             self._changed.notify()
         self._thread.join(timeout_s)
+        # A thread left hanging must not go on once its descriptor may be somebody else's.
+        self._abandoned = True
+
+    def _put(self, data: bytes) -> None:
+        if self._descriptor is None:
+            self._stream.write(data.decode(self._encoding))
+            self._stream.flush()
+            return
+        view = memoryview(data)
+        while view and not self._abandoned:
+            try:
+                view = view[os.write(self._descriptor, view) :]
+            except BlockingIOError:
+                # Whoever shares this terminal made it non-blocking.
+                select.select([], [self._descriptor], [])
 
 
-def _writer(stream: TextIO) -> Callable[[bytes], None]:
-    """How to write to a stream: by its descriptor, past its buffer.
+def _descriptor(stream: TextIO) -> int | None:
+    """The stream's descriptor, to write past its buffer, or None where it has none.
 
     A thread that hangs inside a buffered write holds the buffer's lock, and the interpreter aborts over it at exit.
     """
     try:
-        descriptor = stream.fileno()
-    except (io.UnsupportedOperation, AttributeError):
-        return lambda data: _write_text(stream, data)
-    except ValueError:
-        return _closed
-    stream.flush()
-    return lambda data: _write_all(descriptor, data)
-
-
-def _write_text(stream: TextIO, data: bytes) -> None:
-    stream.write(data.decode(getattr(stream, "encoding", None) or "utf-8"))
-    stream.flush()
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(descriptor, view) :]
-        except BlockingIOError:
-            # Whoever shares this terminal made it non-blocking.
-            select.select([], [descriptor], [])
-
-
-def _closed(_: bytes) -> None:
-    raise ValueError("the stream is closed")
+        stream.flush()
+        return stream.fileno()
+    except (OSError, ValueError, AttributeError):
+        return None

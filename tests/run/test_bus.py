@@ -20,9 +20,10 @@ from states.events import (
     PhaseChanged,
     Record,
     RunPaused,
+    RunStopped,
     SinkDisabled,
 )
-from states.phases import Cause, Phase, Trigger
+from states.phases import Cause, Outcome, Phase, Reason, Trigger
 
 
 def message(text: str) -> MessageLogged:
@@ -155,6 +156,32 @@ def test_a_journal_that_cannot_be_written_stays_fatal(bus: Bus, monkeypatch: pyt
     monkeypatch.undo()
     with pytest.raises(JournalError, match="Input/output"):
         bus.emit(message("also lost"))
+
+
+def test_nothing_is_recorded_after_the_run_has_stopped(bus: Bus, rundir: RunDir) -> None:
+    def fails_at_the_end(record: Record) -> None:
+        if record.event.kind == "run.stopped":
+            raise RuntimeError("too late to say")
+
+    heard: list[str] = []
+    bus.subscribe("late", fails_at_the_end)
+    bus.subscribe("ear", lambda record: heard.append(record.event.kind))
+    bus.emit(message("one"))
+    bus.emit(
+        RunStopped(
+            outcome=Outcome.FINISHED,
+            reason=Reason.TARGET,
+            step=1,
+            tokens=1,
+            trained_s=1.0,
+            paused_s=0.0,
+            wall_s=1.0,
+            exit_code=0,
+        )
+    )
+    with pytest.raises(JournalError, match="the run has stopped"):
+        bus.emit(message("late"))
+    assert heard == [record.event.kind for record in read(rundir.events)] == ["message.logged", "run.stopped"]
 
 
 def test_a_full_disk_is_said_once(bus: Bus) -> None:

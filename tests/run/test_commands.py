@@ -140,8 +140,10 @@ def test_a_stopped_run_tells_how_it_ended(rundir: RunDir, told: Bus) -> None:
 
 def test_a_new_attempt_that_was_killed_is_lost_although_the_one_before_had_stopped(rundir: RunDir, told: Bus) -> None:
     told.emit(END)
-    told.emit(LogOpened(schema=1, run_id="run-1", attempt=2, pid=78, host="h", boot_id="b", version="0.1.0"))
     told.close()
+    again = Bus(Journal.open(rundir.events), Clock())
+    again.emit(LogOpened(schema=1, run_id="run-1", attempt=2, pid=78, host="h", boot_id="b", version="0.1.0"))
+    again.close()
     assert look(rundir)[0] == "lost"
 
 

@@ -63,10 +63,21 @@ def loop(inbox: Inbox) -> Iterator[None]:
     thread.join()
 
 
+DIALLED: list[socket.socket] = []
+
+
+@pytest.fixture(autouse=True)
+def hang_up() -> Iterator[None]:
+    yield
+    while DIALLED:
+        DIALLED.pop().close()
+
+
 def dial(rundir: RunDir) -> socket.socket:
     engine = rundir.read_engine()
     assert engine is not None
     raw = socket.socket(socket.AF_UNIX)
+    DIALLED.append(raw)
     raw.settimeout(5.0)
     raw.connect(engine.socket)
     return raw
@@ -218,7 +229,6 @@ def test_a_line_that_is_too_long_ends_only_its_own_connection(rundir: RunDir) ->
     assert line()["state"] == "rejected"
     assert line() is None
     assert Client(rundir).send(Checkpoint(), 5.0).state == "applied"
-    raw.close()
 
 
 @pytest.mark.usefixtures("server", "loop")
@@ -236,7 +246,6 @@ def test_garbage_is_answered_a_few_times_and_then_hung_up_on(rundir: RunDir) -> 
     raw.sendall(b"{\n")
     assert line()["state"] == "rejected"
     assert line() is None
-    raw.close()
     assert said == protocol.MAX_BAD_LINES - 1
     assert Client(rundir).send(Checkpoint(), 5.0).state == "applied"
 
@@ -248,7 +257,6 @@ def test_a_command_outside_the_catalogue_is_refused_with_the_list(rundir: RunDir
     line()
     raw.sendall(b'{"id":"x1","command":"shell","args":{"run":"id"}}\n')
     assert "checkpoint" in line()["detail"]
-    raw.close()
 
 
 @pytest.mark.usefixtures("server", "loop")
@@ -258,7 +266,6 @@ def test_a_flood_is_hung_up_on(rundir: RunDir) -> None:
     flood = b"".join(b'{"id":"s%d","command":"status"}\n' % i for i in range(50_000))
     with pytest.raises(OSError, match=r"Broken pipe|reset"):
         raw.sendall(flood)
-    raw.close()
     assert Client(rundir).send(Checkpoint(), 5.0).state == "applied"
 
 
@@ -304,17 +311,15 @@ def test_a_viewer_may_stay_silent_and_a_command_in_two_pieces_is_whole(
     raw.sendall(command[20:])
     assert line()["state"] == "accepted"
     assert line()["state"] == "applied"
-    raw.close()
 
 
 @pytest.mark.usefixtures("server", "loop")
 def test_a_peer_that_reads_nothing_is_dropped_and_delays_nobody(rundir: RunDir) -> None:
     raw = dial(rundir)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-    for i in range(90):
+    for i in range(50):
         raw.sendall(encode_command(f"s{i}", Checkpoint()))
     assert Client(rundir).send(Checkpoint(), 5.0).state == "applied"
-    raw.close()
 
 
 @pytest.mark.usefixtures("server")
@@ -322,7 +327,6 @@ def test_another_user_is_hung_up_on_without_a_word(rundir: RunDir, monkeypatch: 
     monkeypatch.setattr(control.protocol, "peer_of", lambda _: Peer(pid=1, uid=os.geteuid() + 12345))
     raw = dial(rundir)
     assert raw.recv(100) == b""
-    raw.close()
 
 
 def test_a_client_does_not_talk_to_another_users_engine(
