@@ -71,7 +71,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], list[str], str]] = {
 @cache
 def make_tokenizer(family: str) -> Any:
     template, named, further, _ = FAMILIES[family]
-    specials = [*named.values(), *further]
+    greedy = family in ("phi3", "greedy")
+    specials = [AddedToken(text, rstrip=greedy, special=True) for text in (*named.values(), *further)]
     if family == "pieces":
         backend = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
         backend.normalizer = normalizers.NFC()
@@ -83,7 +84,7 @@ def make_tokenizer(family: str) -> Any:
         trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=[*specials, *alphabet], show_progress=False)
         backend.train_from_iterator(CORPUS, trainer)
         # Byte pieces are ordinary vocabulary, not added tokens, in real tokenizers of this kind.
-        backend = _demote(backend, keep=specials)
+        backend = _demote(backend, keep=list(named.values()))
     else:
         backend = Tokenizer(models.BPE())
         backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -95,12 +96,8 @@ def make_tokenizer(family: str) -> Any:
             show_progress=False,
         )
         backend.train_from_iterator(CORPUS, trainer)
-    greedy = family in ("phi3", "greedy")
     return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        chat_template=template,
-        additional_special_tokens=[AddedToken(text, rstrip=greedy, special=True) for text in further],
-        **{name: AddedToken(text, rstrip=greedy, special=True) for name, text in named.items()},
+        tokenizer_object=backend, chat_template=template, additional_special_tokens=further, **named
     )
 
 

@@ -15,19 +15,20 @@ from engine.data.windows import windows
 
 Talk = Callable[..., Conversation]
 LIMIT = 200
+SYSTEM = "You are kind. " * 4
 
 
 def long_talk(talk: Talk, exchanges: int) -> Any:
     turns = []
     for number in range(exchanges):
         turns += [f"C: I keep worrying about my work, part {number}.", f"T: Would you like to tell me more, {number}?"]
-    return talk("S: You are kind.", *turns)
+    return talk(f"S: {SYSTEM.strip()}", *turns)
 
 
 def test_parts_fit_and_each_reply_is_a_target_exactly_once(tokenizer: Any, talk: Talk) -> None:
     renderer = Renderer(tokenizer, LIMIT)
     examples = renderer.render(long_talk(talk, 24))
-    assert len(examples) > 2
+    assert 2 < len(examples) < 24
     assert [example.part for example in examples] == list(range(len(examples)))
     targets = ""
     for example in examples:
@@ -56,9 +57,10 @@ def test_later_parts_show_some_of_what_came_before_without_labels(tokenizer: Any
 def test_a_client_turn_that_is_too_long_loses_its_beginning_not_the_reply(tokenizer: Any, end: str, talk: Talk) -> None:
     story = " ".join(f"word{number}" for number in range(300))
     renderer = Renderer(tokenizer, LIMIT)
-    (example,) = renderer.render(talk(f"C: {story}", "T: That sounds very lonely."))
+    (example,) = renderer.render(talk(f"S: {SYSTEM.strip()}", f"C: {story}", "T: That sounds very lonely."))
     text = tokenizer.decode(example.ids)
     assert LIMIT - 20 <= example.tokens <= LIMIT
+    assert SYSTEM.strip() in text
     assert "word299" in text
     assert "word0 " not in text
     labelled = tokenizer.decode([label for label in example.labels.tolist() if label != NO_TARGET])

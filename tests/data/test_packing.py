@@ -72,6 +72,10 @@ def test_the_bound_is_out_of_reach_where_no_two_items_share_a_bin() -> None:
     assert len(pack([5] * 10, 8)) == 10 > bound([5] * 10, 8)
 
 
+def test_bins_are_filled_to_the_brim_where_equal_loads_do_not_fit() -> None:
+    assert pack([3, 3, 2, 2, 2], 6) == [[0, 1], [2, 3, 4]]
+
+
 def test_an_item_above_the_capacity_is_refused() -> None:
     with pytest.raises(ValueError, match="length 9 of item 1"):
         pack([8, 9], 8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from configs.errors import ConfigError
+from engine.data.controls import Controls
 from engine.data.conversation import Conversation, Role, Turn
 from engine.data.dialogue import OPENING
+from engine.data.encoding import encode
 from engine.data.example import NO_TARGET, Example
 from engine.data.template import Renderer
 
@@ -190,6 +193,15 @@ def test_many_conversations_render_as_each_alone(tokenizer: Any, talk: Talk) -> 
         (alone,) = Renderer(tokenizer, LONG).render(conversations[n])
         assert together[n].ids.tolist() == alone.ids.tolist()
         assert together[n].conversation == n + 1
+
+
+def test_tokens_without_an_offset_of_their_own_do_not_disturb_the_others() -> None:
+    def odd_tokenizer(texts: list[str], **_: Any) -> dict[str, Any]:
+        return {"input_ids": [[5, 6, 7, 8]], "offset_mapping": [[(0, 4), (0, 0), (4, 9), (9, 12)]]}
+
+    controls = Controls(SimpleNamespace(added_tokens_decoder={}, all_special_tokens=[]), "")
+    (encoded,) = encode(odd_tokenizer, controls, ["twelve chars"])
+    assert encoded.ids[encoded.covering((4, 12))].tolist() == [7, 8]
 
 
 def test_domains_become_indices(tokenizer: Any, talk: Talk) -> None:
