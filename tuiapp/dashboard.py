@@ -29,7 +29,7 @@ from tuiapp.widgets import (
     timeline,
     trends,
 )
-from tuiapp.widgets.panel import Painter, Panel
+from tuiapp.widgets.panel import Inputs, Painter, Panel
 
 FRAMED: dict[str, Painter] = {
     "task": task.paint,
@@ -60,6 +60,16 @@ BARE: dict[str, Painter] = {
 """Lines of their own."""
 
 
+INPUTS: dict[str, Inputs] = {
+    "loss": loss.inputs,
+    "rate": trends.rate_inputs,
+    "norm": trends.norm_inputs,
+    "speed": trends.speed_inputs,
+    "experts": experts.inputs,
+}
+"""The charts are costly to paint and change with a step, not with the clock."""
+
+
 class Placed(Layout):
     """Puts each child where the dashboard's places say."""
 
@@ -86,7 +96,7 @@ class Dashboard(Widget):
         self._frame: Frame | None = None
         self._layout_of: tuple[int, int, Stage, bool] | None = None
         self.panels: dict[str, Panel] = {
-            **{name: Panel(name, painter) for name, painter in FRAMED.items()},
+            **{name: Panel(name, painter, inputs=INPUTS.get(name)) for name, painter in FRAMED.items()},
             **{name: Panel(name, painter, framed=False) for name, painter in BARE.items()},
         }
 

@@ -22,6 +22,8 @@ from tuiapp.frame import Frame
 from tuiapp.outlook import outlook
 
 ABORT_WORD = "abort"
+BOX = 72
+"""Width of a box, as in styles.tcss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +86,16 @@ class StopMenu(Dialog):
 
     def __init__(self, frame: Frame) -> None:
         super().__init__(frame)
+        self._choices = stop_choices(frame)
         self._purpose = ""
 
     def compose(self) -> ComposeResult:
         """The menu, and the line that some choices need."""
         with Vertical(classes="box"):
             yield Static(Text("Stop training?", style=ink.BRIGHT), classes="head")
-            yield OptionList(*(_option(choice) for choice in stop_choices(self.at)), id="choices")
+            yield OptionList(
+                *(Option(_prompt(choice, self.at, self._width), id=choice.id) for choice in self._choices), id="choices"
+            )
             yield Static(Text(""), id="ask")
             yield Input(id="answer")
             yield Static(Text("up/down and enter choose, escape cancels", style=ink.FAINT), classes="foot")
@@ -100,6 +105,19 @@ class StopMenu(Dialog):
         self.query_one("#ask").display = False
         self.query_one("#answer").display = False
         self.query_one(OptionList).focus()
+
+    @property
+    def _width(self) -> int:
+        """Cells of a sentence inside the box and beside the mark."""
+        return max(20, min(BOX, self.app.size.width * 96 // 100) - 10)
+
+    @on(OptionList.OptionHighlighted)
+    def pointed(self, event: OptionList.OptionHighlighted) -> None:
+        """Point at the choice with a mark too, for terminals without colour."""
+        for index, choice in enumerate(self._choices):
+            event.option_list.replace_option_prompt_at_index(
+                index, _prompt(choice, self.at, self._width, here=index == event.option_index)
+            )
 
     @on(OptionList.OptionSelected)
     def chosen(self, event: OptionList.OptionSelected) -> None:
@@ -179,7 +197,7 @@ class HelpScreen(ModalScreen[None]):
         with Vertical(classes="box wide"):
             yield Static(Text("Stint cockpit", style=ink.BRIGHT), classes="head")
             with VerticalScroll(id="page"):
-                yield Static(help_text(self.at))
+                yield Static(help_text(self.at, min(90, self.app.size.width * 96 // 100 - 7)))
             yield Static(Text("escape closes, up/down scroll", style=ink.FAINT), classes="foot")
 
     def on_mount(self) -> None:
@@ -191,8 +209,12 @@ class HelpScreen(ModalScreen[None]):
         self.dismiss(None)
 
 
-def _option(choice: Choice) -> Option:
-    return Option(Text.assemble((choice.label, ink.BRIGHT), "\n", (choice.sentence, ink.LABEL)), id=choice.id)
+def _prompt(choice: Choice, frame: Frame, width: int, *, here: bool = False) -> Text:
+    mark = frame.glyphs.play if here else " "
+    text = Text.assemble((f"{mark} {choice.label}", ink.BRIGHT))
+    for row in ink.wrap(choice.sentence, width, ink.LABEL, most=4):
+        text.append("\n  " + "".join(segment.text for segment in row), ink.LABEL)
+    return text
 
 
 def proposed_cooldown_s(frame: Frame) -> float:
@@ -233,7 +255,7 @@ def pause_price(frame: Frame) -> list[str]:
     return lines
 
 
-def help_text(frame: Frame) -> Text:
+def help_text(frame: Frame, width: int) -> Text:
     """The key table of this mode by group, then the legend."""
     glyphs, text = frame.glyphs, Text()
     table = keys.of_mode(replay=frame.playhead is not None)
@@ -245,7 +267,11 @@ def help_text(frame: Frame) -> Text:
         for key in members:
             on = key.legal(frame)
             text.append(f"  {key.show:>7}  ", ink.BRIGHT if on else ink.SHUT)
-            text.append(f"{key.tooltip}\n", ink.PLAIN if on else ink.SHUT)
+            for index, row in enumerate(ink.wrap(key.tooltip, width - 11, ink.PLAIN if on else ink.SHUT, most=9)):
+                text.append(" " * 11 if index else "")
+                for segment in row:
+                    text.append(segment.text, segment.style)
+                text.append("\n")
         text.append("\n")
     text.append("Marks\n", ink.TITLE)
     marks = [
@@ -254,6 +280,6 @@ def help_text(frame: Frame) -> Text:
         (f"{glyphs.hatch} reserve for Finalize", f"{glyphs.diamond} on the budget bar: projected finish"),
         (f"{glyphs.warn} worth a look", f"{glyphs.cross} wrong"),
     ]
-    for left, right in marks:
-        text.append(f"  {left:<42} {right}\n", ink.PLAIN)
+    for pair in marks:
+        text.append(f"  {pair[0]:<42} {pair[1]}\n" if width >= 84 else f"  {pair[0]}\n  {pair[1]}\n", ink.PLAIN)
     return text

@@ -62,6 +62,8 @@ class Request:
     wall: float
     id: str = ""
     detail: str = ""
+    accepted: bool = False
+    """The engine took it in, whatever became of it then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

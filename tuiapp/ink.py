@@ -79,6 +79,12 @@ def clip(text: str, width: int, ellipsis: str = "~") -> str:
     return (chop_cells(text, width - 1)[0] if width > 1 else "") + ellipsis
 
 
+def pad(text: str, width: int, ellipsis: str = "~") -> str:
+    """`text` in exactly `width` cells, made inert first, since that changes its width."""
+    shown = clip(inert(text), width, ellipsis)
+    return shown + " " * (width - cell_len(shown))
+
+
 def fit(row: Row, width: int) -> Row:
     """The row in exactly `width` cells: cut or padded at the right."""
     room = width
@@ -104,6 +110,15 @@ def spread(left: Row, right: Row, width: int) -> Row:
     if gap >= 1:
         return [*left, Segment(" " * gap, PLAIN), *right]
     return fit(left, width)
+
+
+def trimmed(row: Row) -> Row:
+    """The row without spaces at its end."""
+    if not row:
+        return row
+    *head, last = row
+    text = last.text.rstrip()
+    return [*head, Segment(text, last.style)] if text else trimmed(head)
 
 
 def wrap(text: str, width: int, style: Style, *, most: int, ellipsis: str = "~") -> list[Row]:

@@ -47,7 +47,7 @@ def joined(parts: Sequence[tuple[str, Style]]) -> list[tuple[str, Style]]:
 def spark(values: Sequence[float], width: int, style: Style, glyphs: Glyphs, *, floor: float | None = None) -> Row:
     """The newest `width` values as blocks.
 
-    Without a `floor` the scale is the values' own, but never so fine that a tremble of a few percent looks like an event.
+    Without a `floor` the scale is the values' own, but never so fine that a tremble looks like an event.
     """
     shown = list(values[-width:]) if width > 0 else []
     if not shown:

@@ -62,7 +62,9 @@ class Desk:
 
     def _deliver(self, command: Command, request: Request, post: Post) -> None:
         def accepted(reply: Reply) -> None:
-            post(Answered(replace(request, state="accepted", detail=reply.detail)))
+            nonlocal request
+            request = replace(request, state="accepted", accepted=True, detail=reply.detail)
+            post(Answered(request))
 
         while not self._closing.is_set():
             try:

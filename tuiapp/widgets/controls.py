@@ -49,7 +49,7 @@ def _life(request: Request, frame: Frame, width: int) -> Row:
     glyphs = frame.glyphs
     row = say((" ", ink.PLAIN), (inert(request.label), ink.BRIGHT), ("  ", ink.PLAIN))
     arrow = (f" {glyphs.right} ", ink.FAINT)
-    reached = ORDER.index(request.state) if request.state in ORDER else (1 if request.id else 0)
+    reached = ORDER.index(request.state) if request.state in ORDER else int(request.accepted)
     for index, state in enumerate(ORDER[: reached + 1]):
         here = state == request.state
         mark = f"{glyphs.check} " if here and state == "applied" else ""
@@ -83,7 +83,8 @@ def _standing(frame: Frame) -> str:
         case Link.FAILED:
             return "The engine never came up."
         case Link.ENDED:
-            return "The run has ended; q leaves with its exit code."
+            code = frame.view.ending.exit_code if frame.view.ending is not None else 0
+            return f"The run has ended; q leaves with its exit code, {code}."
         case Link.LIVE if frame.view.paused:
             return "Training is paused; the window goes on. P resumes."
         case _:

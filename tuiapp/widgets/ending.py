@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from rich.style import Style
 
-from states.phases import Outcome, Reason
+from states.feed import WHY
+from states.phases import Outcome
 from tuiapp import format as fmt
 from tuiapp import ink
 from tuiapp.frame import Frame, Link
-from tuiapp.ink import Row, say, wrap
+from tuiapp.ink import Row, cells, say, wrap
 from tuiapp.widgets.loss import targets
 from tuiapp.widgets.panel import Sheet
-
-WHY = {
-    Reason.TARGET: "the planned steps are done",
-    Reason.DEADLINE: "the window ran short; the horizon was completed in time",
-    Reason.EARLY_STOP: "the validation loss stopped improving",
-    Reason.OPERATOR: "somebody asked for it",
-    Reason.SIGNAL: "a signal asked for it",
-    Reason.ERROR: "an error",
-}
 
 NEXT = {
     Outcome.FINISHED: "q leaves. The best model is in the run directory.",
@@ -44,11 +36,10 @@ def paint(frame: Frame, width: int, height: int) -> Sheet:
     body.append([])
     body += _numbers(frame, width)
     tail = wrap(NEXT[ending.outcome], width, ink.LABEL, most=3)
-    room = height - len(tail)
     return Sheet(
         title=say(("ended", ink.TITLE)),
         caption=say((f"exit {ending.exit_code}", ink.LABEL)),
-        body=[*body[:room], *tail][:height],
+        body=_above(body, tail, height),
     )
 
 
@@ -67,21 +58,23 @@ def _numbers(frame: Frame, width: int) -> list[Row]:
                     (f" ppl {fmt.perplexity(ending.best_loss)}", ink.PLAIN),
                     (f" {glyphs.check} < 1.5" if met and met[0] else "", ink.GOOD),
                 ],
+                width,
             )
         )
-        rows.append(_line("at step", [(fmt.count(ending.best_step), ink.BRIGHT)]))
-    rows.append(
-        _line("steps", [(fmt.count(ending.step), ink.BRIGHT), (f"  {fmt.short(ending.tokens)} tokens", ink.PLAIN)])
-    )
-    spent = [(fmt.duration(ending.trained_s), ink.BRIGHT), (f" of {fmt.duration(ending.wall_s)}", ink.PLAIN)]
-    rows.append(_line("training", spent))
+        rows.append(_line("at step", [(fmt.count(ending.best_step), ink.BRIGHT)], width))
+    tokens = f"  {fmt.short(ending.tokens)} tokens"
+    rows.append(_line("steps", [(fmt.count(ending.step), ink.BRIGHT), (tokens, ink.PLAIN)], width))
+    span = fmt.brief if width < 34 else fmt.duration
+    spent = [(span(ending.trained_s), ink.BRIGHT), (f" of {span(ending.wall_s)}", ink.PLAIN)]
+    rows.append(_line("training", spent, width))
     if ending.paused_s >= 1:
-        rows.append(_line("paused", [(fmt.duration(ending.paused_s), ink.BRIGHT)]))
-    where = view.config.get("training", {}).get("output_dir") if isinstance(view.config.get("training"), dict) else None
-    if ending.outcome is Outcome.FINISHED and isinstance(where, str):
-        rows.append(_line("model", [(where, ink.BRIGHT)]))
+        rows.append(_line("paused", [(fmt.duration(ending.paused_s), ink.BRIGHT)], width))
+    if ending.outcome is Outcome.FINISHED and frame.home:
+        room = width - 11
+        where = frame.home if len(frame.home) <= room else glyphs.ellipsis + frame.home[1 - room :]
+        rows.append(_line("model", [(where, ink.BRIGHT)], width))
     elif ending.checkpoint:
-        rows.append(_line("resume at", [(ending.checkpoint, ink.BRIGHT)]))
+        rows.append(_line("resume at", [(ending.checkpoint, ink.BRIGHT)], width))
     return rows
 
 
@@ -106,21 +99,33 @@ def _gone(frame: Frame, width: int, height: int) -> Sheet:
         for line in lines[-max(1, height - 6) :]:
             body += wrap(line, width, ink.BRIGHT, most=3)
         tail = wrap("q leaves with exit code 1.", width, ink.LABEL, most=1)
-        return Sheet(title=say((f"{glyphs.cross} not started", ink.BAD)), body=[*body[: height - 1], *tail])
+        return Sheet(title=say((f"{glyphs.cross} not started", ink.BAD)), body=_above(body, tail, height))
     saved = view.checkpoints[-1] if view.checkpoints else None
     body = [say((f"{glyphs.cross} the engine is gone", ink.BAD))]
     body += wrap("It left no last record: it was killed, or its machine was.", width, ink.PLAIN, most=3)
     body.append([])
-    body.append(_line("last heard", [(fmt.time_of_day(frame.heard or view.wall, seconds=True), ink.BRIGHT)]))
-    body.append(_line("at step", [(fmt.count(view.progress.step), ink.BRIGHT)]))
+    body.append(_line("last heard", [(fmt.time_of_day(frame.heard or view.wall, seconds=True), ink.BRIGHT)], width))
+    body.append(_line("at step", [(fmt.count(view.progress.step), ink.BRIGHT)], width))
     if saved is not None:
         gone = view.progress.step - saved.step
-        body.append(_line("on disk", [(saved.path, ink.BRIGHT), (f"  {fmt.count(gone)} steps lost", ink.WARN)]))
+        body.append(_line("on disk", [(saved.path, ink.BRIGHT), (f"  {fmt.count(gone)} steps lost", ink.WARN)], width))
     if frame.trouble:
         body += [[], *wrap(frame.trouble, width, ink.PLAIN, most=4)]
     tail = wrap("Start again with the same command to resume. q leaves with exit code 1.", width, ink.LABEL, most=3)
-    return Sheet(title=say(("lost", ink.TITLE)), body=[*body[: height - len(tail)], *tail])
+    return Sheet(title=say(("lost", ink.TITLE)), body=_above(body, tail, height))
 
 
-def _line(name: str, parts: list[tuple[str, Style]]) -> Row:
-    return say((f"{name:<10} ", ink.LABEL), *parts)
+def _above(body: list[Row], tail: list[Row], height: int) -> list[Row]:
+    """The body as far as it fits above its last lines; the body first where not even those fit."""
+    room = height - len(tail)
+    return [*body[:room], *tail] if room > 0 else body[: max(0, height)]
+
+
+def _line(name: str, parts: list[tuple[str, Style]], width: int) -> Row:
+    """The name and as many parts as fit, at least one."""
+    row = say((f"{name:<10} ", ink.LABEL), *parts[:1])
+    for part in parts[1:]:
+        if cells(row) + len(part[0]) > width:
+            break
+        row += say(part)
+    return row

@@ -10,7 +10,7 @@ from states.view import Experts
 from tuiapp import ink
 from tuiapp.frame import Frame
 from tuiapp.glyphs import Glyphs
-from tuiapp.ink import Row, cells, clip, fit, say
+from tuiapp.ink import Row, cells, fit, pad, say
 from tuiapp.meter import bar, marked
 from tuiapp.plot import Area, Dots, by_step, columns, compose
 from tuiapp.widgets.panel import Sheet
@@ -23,6 +23,12 @@ COLLAPSE_SHARE = 2.0
 """An expert with more than this many even shares (50% of four) has taken over."""
 COLLAPSE_ENTROPY = 0.36
 """Entropy under this part of ln(experts) (0.5 nats of four) is a collapse."""
+
+
+def inputs(frame: Frame) -> tuple[object, ...]:
+    """What the panel is painted from."""
+    view = frame.view
+    return view.experts, view.eval_experts, view.expert_shares, view.model, frame.glyphs
 
 
 def paint(frame: Frame, width: int, height: int) -> Sheet:
@@ -187,7 +193,7 @@ def _table(sample: Experts, domains: list[str], names: int, glyphs: Glyphs) -> l
     for name in domains:
         shares = sample.domains[name]
         top = max(shares, default=0.0)
-        parts = [(clip(name, names, glyphs.ellipsis).ljust(names + 1), ink.LABEL)]
+        parts = [(pad(name, names, glyphs.ellipsis) + " ", ink.LABEL)]
         for share in shares[:count]:
             best = share == top and top > 0
             parts.append((f"{100 * share:3.0f}%", ink.BRIGHT if best else ink.PLAIN))

@@ -7,7 +7,7 @@ from tuiapp import format as fmt
 from tuiapp import ink
 from tuiapp.frame import Frame
 from tuiapp.glyphs import Glyphs
-from tuiapp.ink import Row, clip, inert, say, wrap
+from tuiapp.ink import Row, clip, inert, pad, say, wrap
 from tuiapp.widgets.panel import Sheet
 
 NARROW = 72
@@ -46,7 +46,7 @@ def entry(line: FeedLine, width: int, glyphs: Glyphs, *, most: int) -> list[Row]
     indent = len(clock) + 3
     text = " ".join(inert(line.text).split())
     if width >= NARROW:
-        head += say((f"{clip(inert(line.topic), TOPIC, glyphs.ellipsis):<{TOPIC}} ", ink.LABEL))
+        head += say((pad(line.topic, TOPIC, glyphs.ellipsis) + " ", ink.LABEL))
         return [[*head, *say((clip(text, width - indent - TOPIC - 1, glyphs.ellipsis), words))]]
     if line.topic not in text.split("-")[0]:
         text = f"{inert(line.topic)} {text}"

@@ -10,15 +10,31 @@ from tuiapp.widgets.panel import Sheet
 SHORT = {"checkpoint": "ckpt", "evaluate": "eval", "time axis": "time", "step axis": "step", "unfreeze": "thaw"}
 """Labels for narrow screens."""
 
+FIRST_TO_GO = (
+    "axis",
+    "freeze",
+    "evaluate",
+    "previous_mark",
+    "next_mark",
+    "checkpoint",
+    "slower",
+    "faster",
+    "pause",
+    "help",
+)
+"""Keys left out of a bar that is too narrow; they work all the same."""
+
 
 def paint(frame: Frame, width: int, height: int) -> Sheet:
-    """One row; labels shorten, then the last keys but help go, until it fits."""
+    """One row; labels shorten, then keys go in the order of `FIRST_TO_GO`, until it fits."""
     table = [key for key in keys.of_mode(replay=frame.playhead is not None) if key.footer]
     row = _row(table, frame, short=False)
     if cells(row) > width:
         row = _row(table, frame, short=True)
-    while cells(row) > width and len(table) > 2:
-        table.pop(-2)
+    for name in FIRST_TO_GO:
+        if cells(row) <= width:
+            break
+        table = [key for key in table if key.id != name]
         row = _row(table, frame, short=True)
     return Sheet(body=[row])
 

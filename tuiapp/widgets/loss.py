@@ -15,6 +15,13 @@ TARGETS = (1.5, 0.92)
 """Validation losses the training procedure aims at: below 1.5, and a perplexity below 2.5."""
 
 
+def inputs(frame: Frame) -> tuple[object, ...]:
+    """What the panel is painted from."""
+    view = frame.view
+    drawn = (view.loss, view.smooth, view.evaluations, view.best, view.checkpoints, view.window.opened_wall)
+    return (*drawn, view.plan, view.phase, view.progress.loss, frame.by_time, frame.glyphs)
+
+
 def paint(frame: Frame, width: int, height: int) -> Sheet:
     """The chart fills the panel; the newest numbers stand in its frame."""
     progress = frame.view.progress

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from tuiapp import ink
 from tuiapp.frame import Frame
 from tuiapp.glyphs import Glyphs
-from tuiapp.ink import Row, cells, fit, say
+from tuiapp.ink import Row, cells, fit, say, trimmed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +33,19 @@ Painter = Callable[[Frame, int, int], Sheet]
 """(frame, inner width, inner height) -> sheet."""
 
 
+Inputs = Callable[[Frame], tuple[object, ...]]
+"""The parts of a frame that a costly painter reads: while they stay the same, so does its sheet."""
+
+
 class Panel(Widget):
     """A painter on the screen."""
 
     ALLOW_SELECT = False
 
-    def __init__(self, name: str, painter: Painter, *, framed: bool = True) -> None:
+    def __init__(self, name: str, painter: Painter, *, framed: bool = True, inputs: Inputs | None = None) -> None:
         super().__init__(id=name)
+        self._inputs = inputs
+        self._painted_of: tuple[object, ...] | None = None
         self._painter = painter
         self._framed = framed
         self._shown: Frame | None = None
@@ -52,6 +58,11 @@ class Panel(Widget):
         self._shown = frame
         if not self.display or not self.size:
             return
+        if self._inputs is not None:
+            inputs = (self.size, self.boxed, *self._inputs(frame))
+            if inputs == self._painted_of:
+                return
+            self._painted_of = inputs
         rows = self._paint(frame)
         old, self._rows = self._rows, rows
         if len(old) != len(rows):
@@ -70,7 +81,7 @@ class Panel(Widget):
     def render_line(self, y: int) -> Strip:
         """One painted row, exactly as wide as the widget."""
         if y >= len(self._rows):
-            return Strip.blank(self.size.width)
+            return Strip.blank(self.size.width, ink.PLAIN)
         return Strip(fit(self._rows[y], self.size.width), self.size.width)
 
     def _paint(self, frame: Frame) -> list[Row]:
@@ -114,7 +125,8 @@ def ruled(sheet: Sheet, width: int, height: int, glyphs: Glyphs) -> list[Row]:
 def _edge(sheet: Sheet, width: int, glyphs: Glyphs) -> Row:
     """The upper edge: `- title ------ caption -`."""
     line = glyphs.horizontal
-    title = fit(sheet.title, width - 4) if cells(sheet.title) > width - 4 else sheet.title
+    title = trimmed(sheet.title)
+    title = fit(title, width - 4) if cells(title) > width - 4 else title
     left = [*say((line + " ", ink.BORDER)), *title, *say((" ", ink.BORDER))] if title else say((line, ink.BORDER))
     right = [*say((" ", ink.BORDER)), *sheet.caption, *say((" " + line, ink.BORDER))] if sheet.caption else []
     gap = width - cells(left) - cells(right)

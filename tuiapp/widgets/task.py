@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.style import Style
 
 from states.phases import Phase
+from states.view import Plan
 from tuiapp import format as fmt
 from tuiapp import ink
 from tuiapp.frame import Frame, Link
@@ -36,6 +37,9 @@ def paint(frame: Frame, width: int, height: int) -> Sheet:
     room = max(0, height - len(running) - 1)
     body += done[-room:] if room else []
     body += running
+    coming = _coming(frame, width)
+    if height - len(body) > len(coming):
+        body += [[] for _ in range(min(2, height - len(body) - len(coming)))] + coming
     return Sheet(title=title, caption=caption, body=body[:height])
 
 
@@ -53,7 +57,7 @@ def _waiting(frame: Frame, width: int, height: int) -> list[Row]:
     )
     rows.append([])
     hint = "Training runs in a process of its own: it goes on when this window is closed. q leaves, and training stays."
-    return [*rows, *wrap(hint, width, ink.FAINT, most=3)]
+    return [*rows, *wrap(hint, width, ink.FAINT, most=3)][:height]
 
 
 def _done(frame: Frame, width: int) -> list[Row]:
@@ -68,6 +72,28 @@ def _done(frame: Frame, width: int) -> list[Row]:
             say((lead, ink.FAINT), (f"{mark} ", style), (clip(inert(line.text), room, glyphs.ellipsis), ink.PLAIN))
         )
     return rows
+
+
+def _coming(frame: Frame, width: int) -> list[Row]:
+    """The phases ahead, with what the plan says of them."""
+    plan, glyphs = frame.view.plan, frame.glyphs
+    order = list(Phase)
+    rows: list[Row] = []
+    for phase in order[order.index(frame.view.phase) + 1 : -1]:
+        row = say((f"{glyphs.ring} ", ink.FAINT), (f"{phase.value:<9} ", ink.LABEL), (AHEAD[phase], ink.FAINT))
+        rows.append(spread(row, say((_size(phase, plan), ink.LABEL)), width))
+    return rows
+
+
+def _size(phase: Phase, plan: Plan | None) -> str:
+    if plan is None:
+        return ""
+    if phase is Phase.WARMUP:
+        return f"{fmt.count(plan.warmup_steps)} steps"
+    if phase is Phase.MAIN:
+        return f"{fmt.count(max(0, plan.planned_steps - plan.warmup_steps))} steps"
+    seconds = plan.estimated_s.get(phase.value)
+    return f"about {fmt.duration(seconds)}" if seconds else ""
 
 
 def _mark(tone: str, frame: Frame) -> tuple[str, Style]:

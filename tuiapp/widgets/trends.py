@@ -17,6 +17,26 @@ from tuiapp.widgets.chart import Chart, draw
 from tuiapp.widgets.panel import Sheet
 
 
+def rate_inputs(frame: Frame) -> tuple[object, ...]:
+    """What `rate` is painted from."""
+    return frame.view.lr, *_common(frame)
+
+
+def norm_inputs(frame: Frame) -> tuple[object, ...]:
+    """What `norm` is painted from."""
+    return frame.view.grad_norm, frame.view.config, *_common(frame)
+
+
+def speed_inputs(frame: Frame) -> tuple[object, ...]:
+    """What `speed` is painted from."""
+    return frame.view.tokens_per_s, *_common(frame)
+
+
+def _common(frame: Frame) -> tuple[object, ...]:
+    view = frame.view
+    return view.progress, view.plan, view.window.opened_wall, frame.by_time, frame.glyphs
+
+
 def rate(frame: Frame, width: int, height: int) -> Sheet:
     """The learning rate over the run."""
     view = frame.view
