@@ -88,7 +88,8 @@ class Story:
         opened = self._view.window.opened_wall
         text = fed.text
         if isinstance(event, e.CheckpointCompleted) and opened is not None:
-            return f"Checkpoint at {(now - opened) / _HOUR_S:.1f} hours: {text}"
+            hours = (now - opened) / _HOUR_S
+            return f"Checkpoint at {hours:.{1 if hours >= 0.1 else 2}f} hours: {text}"
         best = self._view.best
         if isinstance(event, e.EvalCompleted) and not event.best and best is not None and best.loss is not None:
             text += f"; best {number(best.loss)} at step {best.step:,}"

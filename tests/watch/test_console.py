@@ -52,6 +52,8 @@ def test_a_checkpoint_says_how_many_hours_in(record: Recorder) -> None:
     )
     (line,) = lines_of(record, (saved, 0.5))
     assert line.startswith("Checkpoint at 0.5 hours: checkpoint-90, 491 MB in 2.0 s")
+    (line,) = lines_of(record, (saved, 0.03))
+    assert line.startswith("Checkpoint at 0.03 hours: ")
 
 
 def test_an_evaluation_names_perplexity_and_the_best_so_far(record: Recorder) -> None:
