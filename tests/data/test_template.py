@@ -17,9 +17,10 @@ from transformers import PreTrainedTokenizerFast
 from configs.errors import ConfigError
 from engine.data.controls import Controls
 from engine.data.conversation import Conversation, Role, Turn
-from engine.data.dialogue import OPENING
+from engine.data.dialogue import OPENING, Dialogue, Exchange
 from engine.data.encoding import encode
 from engine.data.example import NO_TARGET, Example
+from engine.data.scaffold import ChatTemplate
 from engine.data.template import Renderer
 
 Talk = Callable[..., Conversation]
@@ -184,6 +185,13 @@ def test_an_added_word_stays_a_word_and_an_added_mark_the_template_writes_is_bro
     assert labelled_runs(tokenizer, example) == ["the user < think></s>"]
 
 
+def test_a_layout_knows_where_each_turn_stands(tokenizer: Any) -> None:
+    exchanges = (Exchange(client="I worry.", therapist="About what?"), Exchange(client="Work.", therapist="Go on."))
+    layout = ChatTemplate(tokenizer).lay_out(Dialogue(system="You are kind.", exchanges=exchanges))
+    assert [layout.text[slice(*span)] for span in layout.clients] == ["I worry.", "Work."]
+    assert [layout.text[slice(*span)] for span in layout.replies] == ["About what?", "Go on."]
+
+
 def test_many_conversations_render_as_each_alone(tokenizer: Any, talk: Talk) -> None:
     conversations = [talk(f"C: I worry {n}.", f"T: About {n}?", row=n) for n in range(1, 600)]
     heard: list[int] = []
@@ -197,11 +205,11 @@ def test_many_conversations_render_as_each_alone(tokenizer: Any, talk: Talk) -> 
 
 def test_tokens_without_an_offset_of_their_own_do_not_disturb_the_others() -> None:
     def odd_tokenizer(texts: list[str], **_: Any) -> dict[str, Any]:
-        return {"input_ids": [[5, 6, 7, 8]], "offset_mapping": [[(0, 4), (0, 0), (4, 9), (9, 12)]]}
+        return {"input_ids": [[5, 6, 7, 8, 9]], "offset_mapping": [[(0, 4), (4, 9), (0, 0), (0, 0), (9, 12)]]}
 
     controls = Controls(SimpleNamespace(added_tokens_decoder={}, all_special_tokens=[]), "")
     (encoded,) = encode(odd_tokenizer, controls, ["twelve chars"])
-    assert encoded.ids[encoded.covering((4, 12))].tolist() == [7, 8]
+    assert encoded.ids[encoded.covering((4, 9))].tolist() == [6, 7, 8]
 
 
 def test_domains_become_indices(tokenizer: Any, talk: Talk) -> None:
