@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from engine.run.commands import send, status
 
 from configs.commands import app as config_commands
 from engine.checkpoint.commands import app as checkpoint_commands
-from engine.training.commands import full_screen, train
+from engine.run.commands import send, status
+from engine.training.commands import full_screen, train_command
 
 app = typer.Typer(
     name="stint",
@@ -22,7 +22,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(train)
+
+
+def show(directory: Path, last_words: Callable[[], str | None] | None = None) -> int:
+    """The cockpit on a run, until the person leaves."""
+    from tuiapp.app import run_live
+
+    return run_live(directory, attach_command=f"python run.py attach {directory}", launcher_error=last_words)
+
+
+app.command()(train_command(show))
 app.command()(status)
 app.command()(send)
 app.add_typer(config_commands, name="config")
@@ -31,15 +40,16 @@ app.add_typer(checkpoint_commands, name="checkpoint")
 
 @app.command()
 def attach(
-    run: Annotated[Optional[Path], typer.Argument(help="Run directory; by default the newest one here.")] = None,  # noqa: UP045
+    run: Annotated[Path | None, typer.Argument(help="Run directory; by default the run of this directory.")] = None,
 ) -> None:
     """Show a run in the cockpit: live while its engine runs, else as it ended."""
-    from tuiapp.app import run_live
+    from configs.errors import UsageError
+    from engine.run.locate import find_run
 
-    from engine.training.launch import existing_run
-
-    directory = existing_run(run)
-    raise typer.Exit(run_live(directory, attach_command=f"python run.py attach {directory}"))
+    directory = find_run(run).path
+    if not full_screen():
+        raise UsageError(f"The cockpit needs a terminal. `python run.py status {directory}` says how the run is doing.")
+    raise typer.Exit(show(directory))
 
 
 @app.command()

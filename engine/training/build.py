@@ -25,7 +25,8 @@ from engine.model.spec import AdapterMode, AdapterSpec, ExpertMode
 from engine.training.optimizer import build_optimizer
 from engine.training.pace import Pace
 from engine.training.placement import Placement, place
-from engine.training.planning import Planned, begin, plan_again
+from engine.training.planned import Planned
+from engine.training.planning import begin, plan_again
 from engine.training.saving import find_checkpoint, restore
 from engine.training.session import Session
 from engine.training.trainer import Trainer

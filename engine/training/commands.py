@@ -1,9 +1,13 @@
-"""`train`: from the command line to a running engine and, on a terminal, the cockpit. Light until it must train."""
+"""`train`: from the command line to a running engine and, on a terminal, a viewer. Light until it must train.
+
+The viewer is a layer above: `run.py` hangs it on `show` before anything is started.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,79 +16,88 @@ import typer
 if TYPE_CHECKING:
     from engine.training.launch import Launch
 
+Show = Callable[[Path, Callable[[], str | None]], int]
+"""Shows a run directory until the person leaves, and returns the exit code; the second argument tells a dead engine's
+last words."""
 
-def train(
-    config: Annotated[Path | None, typer.Option(help="Folder with training_config.json and its siblings.")] = None,
-    dataset: Annotated[Path | None, typer.Option(help="Conversations to train on.")] = None,
-    validation: Annotated[
-        Path | None, typer.Option(help="Conversations to evaluate on; else a part is held out.")
-    ] = None,
-    base_model: Annotated[str | None, typer.Option(help="Folder of a checkpoint, or a hub id.")] = None,
-    chat_template: Annotated[Path | None, typer.Option(help="Jinja file, for a base without a chat template.")] = None,
-    output_dir: Annotated[Path | None, typer.Option(help="The run's directory.")] = None,
-    resume: Annotated[str | None, typer.Option(help="`auto`, or a checkpoint's directory.")] = None,
-    hours: Annotated[float | None, typer.Option(help="Length of the window from now.")] = None,
-    deadline: Annotated[str | None, typer.Option(help="End of the window: 2026-11-23T07:30, or 07:30.")] = None,
-    manual: Annotated[bool, typer.Option("--manual", help="Adjust nothing to the window; warn instead.")] = False,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value over the files; repeatable.")] = None,
-    no_tui: Annotated[bool, typer.Option("--no-tui", help="Train in the foreground with plain lines.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Like --no-tui, with the journal's records on stdout.")] = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Start the engine and leave it running.")] = False,
-    launch_file: Annotated[Path | None, typer.Option("--launch-file", hidden=True)] = None,
-) -> None:
-    """Train: ./training_config.json where there is one, else the built-in demo."""
-    from engine.run.spawn import engine_environment
 
-    os.environ.update(engine_environment())
-    if launch_file is not None:
-        from engine.training.launch import Launch
+def train_command(show: Show) -> Callable[..., None]:
+    """The `train` command, showing a run on a terminal with `show`."""
 
-        raise typer.Exit(_foreground(Launch.read(launch_file), json=json))
+    def train(
+        config: Annotated[Path | None, typer.Option(help="Folder with training_config.json and its siblings.")] = None,
+        dataset: Annotated[Path | None, typer.Option(help="Conversations to train on.")] = None,
+        validation: Annotated[
+            Path | None, typer.Option(help="Conversations to evaluate on; else a part is held out.")
+        ] = None,
+        base_model: Annotated[str | None, typer.Option(help="Folder of a checkpoint, or a hub id.")] = None,
+        chat_template: Annotated[
+            Path | None, typer.Option(help="Jinja file, for a base without a chat template.")
+        ] = None,
+        output_dir: Annotated[Path | None, typer.Option(help="The run's directory.")] = None,
+        resume: Annotated[str | None, typer.Option(help="`auto`, or a checkpoint's directory.")] = None,
+        hours: Annotated[float | None, typer.Option(help="Length of the window from now.")] = None,
+        deadline: Annotated[str | None, typer.Option(help="End of the window: 2026-11-23T07:30, or 07:30.")] = None,
+        manual: Annotated[bool, typer.Option("--manual", help="Adjust nothing to the window; warn instead.")] = False,
+        overrides: Annotated[
+            list[str] | None, typer.Option("--set", help="key=value over the files; repeatable.")
+        ] = None,
+        no_tui: Annotated[bool, typer.Option("--no-tui", help="Train in the foreground with plain lines.")] = False,
+        json: Annotated[
+            bool, typer.Option("--json", help="Like --no-tui, with the journal's records on stdout.")
+        ] = False,
+        detach: Annotated[bool, typer.Option("--detach", help="Start the engine and leave it running.")] = False,
+        launch_file: Annotated[Path | None, typer.Option("--launch-file", hidden=True)] = None,
+    ) -> None:
+        """Train: ./training_config.json where there is one, else the built-in demo."""
+        from engine.run.spawn import engine_environment
 
-    from engine.training.choose import Choice, choose
-    from engine.training.launch import AlreadyFinished
+        os.environ.update(engine_environment())
+        if launch_file is not None:
+            from engine.training.launch import Launch
 
-    try:
-        launch = choose(
-            Choice(
-                config=config,
-                dataset=dataset,
-                validation=validation,
-                base_model=base_model,
-                chat_template=chat_template,
-                output_dir=output_dir,
-                resume=resume,
-                hours=hours,
-                deadline=deadline,
-                manual=manual,
-                overrides=tuple(overrides or ()),
+            raise typer.Exit(_foreground(Launch.read(launch_file), json=json))
+
+        from engine.training.choose import Choice, choose
+        from engine.training.launch import AlreadyFinished
+
+        try:
+            launch = choose(
+                Choice(
+                    config=config,
+                    dataset=dataset,
+                    validation=validation,
+                    base_model=base_model,
+                    chat_template=chat_template,
+                    output_dir=output_dir,
+                    resume=resume,
+                    hours=hours,
+                    deadline=deadline,
+                    manual=manual,
+                    overrides=tuple(overrides or ()),
+                )
             )
-        )
-    except AlreadyFinished as done:
-        typer.echo(str(done), err=json)
-        return
-    plain = no_tui or json or not (full_screen() or detach)
-    for sentence in launch.said:
-        typer.echo(sentence, err=json)
-    if plain:
-        raise typer.Exit(_foreground(launch, json=json))
-    from engine.training.spawning import last_words, start_engine, wait_until_open
+        except AlreadyFinished as done:
+            typer.echo(str(done), err=json)
+            return
+        plain = no_tui or json or not (full_screen() or detach)
+        for sentence in launch.said:
+            typer.echo(sentence, err=json)
+        if plain:
+            raise typer.Exit(_foreground(launch, json=json))
+        from engine.training.spawning import last_words, start_engine, wait_until_open
 
-    process = start_engine(launch)
-    attach = f"python run.py attach {launch.directory}"
-    if detach:
-        code = wait_until_open(process, launch.directory)
-        if code:
-            typer.echo(last_words(process, launch.directory) or "The engine did not start.", err=True)
-            raise typer.Exit(code)
-        typer.echo(f"The engine runs in {launch.directory}. `{attach}` shows it.")
-        return
-    from tuiapp.app import run_live
+        process = start_engine(launch)
+        if detach:
+            code = wait_until_open(process, launch.directory)
+            if code:
+                typer.echo(last_words(process, launch.directory) or "The engine did not start.", err=True)
+                raise typer.Exit(code)
+            typer.echo(f"The engine runs in {launch.directory}. `python run.py attach {launch.directory}` shows it.")
+            return
+        raise typer.Exit(show(launch.directory, lambda: last_words(process, launch.directory)))
 
-    code = run_live(
-        launch.directory, attach_command=attach, launcher_error=lambda: last_words(process, launch.directory)
-    )
-    raise typer.Exit(code)
+    return train
 
 
 def _foreground(launch: Launch, *, json: bool) -> int:

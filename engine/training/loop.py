@@ -9,6 +9,8 @@ Finalize  final checkpoint, the best model evaluated on all validation data and 
 
 from __future__ import annotations
 
+import time
+
 from engine.training.build import build
 from engine.training.deadline import move_horizon, time_is_up, why_done
 from engine.training.evaluating import evaluate_now
@@ -38,6 +40,7 @@ def train(session: Session) -> Reason:
         evaluate_now(session, trainer, full=True)
 
     life.fire(Trigger.ADVANCE)  # Init -> Warmup, or Main where the warm-up was done before a resume
+    session.saved_mono = time.monotonic()
     reason = None
     while reason is None:
         reason = obey(session, trainer) or verdict(session, trainer)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
 
 from configs.schema import Config
 from engine.data.prepare import Prepared
@@ -17,37 +16,16 @@ from engine.plan.workload import from_config
 from engine.run.rundir import write_json
 from engine.training.calibrate import tokens_per_second
 from engine.training.placement import Placement, place
+from engine.training.planned import Planned
 from engine.training.progress import Progress
 from engine.training.session import Session
+from engine.training.trainer import Trainer
 from states.patience import Patience
 from states.schedule import begin as begin_horizon
-
-if TYPE_CHECKING:
-    from engine.training.trainer import Trainer
 
 ADAPTER_SHARE = 0.0101
 """Trainable values over the base's, 1.0% at the 12B shape; a checkpoint holds each three times, in float32."""
 BYTES_PER_TRAINED = 12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """What the loop follows, kept in every checkpoint: a resume goes on with it and never plans anew."""
-
-    planned_steps: int
-    warmup_steps: int
-    eval_every: int
-    eval_subset_tokens: int
-    step_s: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The form a checkpoint records."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Planned:
-        """Inverse of `to_json`."""
-        return cls(**data)
 
 
 def begin(config: Config, plan: Planned) -> Progress:

@@ -8,7 +8,8 @@ from transformers import PreTrainedTokenizerBase
 
 from engine.data.prepare import Prepared, prepare, read_sources
 from engine.model.load import load_tokenizer
-from engine.training.planning import Planned, plan_first
+from engine.training.planned import Planned
+from engine.training.planning import plan_first
 from engine.training.preflight import preflight
 from engine.training.session import Session
 

@@ -17,7 +17,7 @@ from engine.data.example import Example
 from engine.data.prepare import Prepared, eval_subset
 from engine.model.adapters import Adapted
 from engine.training.pace import Pace
-from engine.training.planning import Planned
+from engine.training.planned import Planned
 
 
 @dataclass(kw_only=True)
