@@ -74,8 +74,9 @@ class Panel(Widget):
 
     def on_resize(self) -> None:
         """Paint again in the new size."""
+        self._painted_of = None
         if self._shown is not None:
-            self._rows = self._paint(self._shown)
+            self.show(self._shown)
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
