@@ -28,7 +28,6 @@ PURE_STATES = {
     "random",
     "subprocess",
     "tempfile",
-    "logging",
     "datetime",
 }
 """Modules that would bring a clock, input/output or chance into `states`."""
