@@ -44,5 +44,6 @@ def run_replay(events: Path, *, speed: float, at: float | None) -> int:
 
 
 def _run(app: Cockpit) -> int:
-    code = app.run()
+    # Without mouse reports the terminal keeps its own selection and copying, and an idle hand sends nothing over SSH.
+    code = app.run(mouse=False)
     return code if code is not None else app.return_code or 0

@@ -59,7 +59,7 @@ def labels(values: list[float]) -> list[str]:
         return []
     gap = min((b - a for a, b in pairwise(values)), default=abs(values[0]) or 1.0)
     size = max(abs(value) for value in values)
-    if size and (size < 1e-3 or size >= 1e6):
+    if size and (size < 1e-2 or size >= 1e6):
         return ["0" if value == 0 else _scientific(value) for value in values]
     digits = max(0, -math.floor(math.log10(gap) + 1e-9)) if gap > 0 else 0
     if digits and abs(round(gap * 10**digits) - gap * 10**digits) > 1e-6:
@@ -72,6 +72,11 @@ def labels(values: list[float]) -> list[str]:
 def step_label(value: float) -> str:
     """`0`, `500`, `12k`, `12.5k`."""
     return f"{value / 1000:g}k" if value >= 10_000 else f"{value:g}"
+
+
+def speed_label(value: float) -> str:
+    """`0`, `500`, `2.5k`."""
+    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
 
 
 def _scientific(value: float) -> str:

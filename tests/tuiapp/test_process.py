@@ -42,7 +42,7 @@ def viewer(home: Path) -> pexpect.spawn:
     )
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_a_signal_restores_the_terminal(number: signal.Signals, code: int, tmp_path: Path, tales: ModuleType) -> None:
     home = RunDir(tmp_path)
     home.events.write_bytes(b"".join(map(encode, tales.tell(tales.DEMO, until=20, ended=False))))

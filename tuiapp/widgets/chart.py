@@ -99,7 +99,8 @@ def _area(chart: Chart, frame: Frame, band: Sequence[Point], curve: Sequence[Poi
     room = (high - low) * 0.04 or abs(high) * 0.05 or 1.0
     bottom = low if chart.bottom is not None and low >= chart.bottom else low - room
     points = band or curve
-    left, right = points[0][0], points[-1][1]
+    placed = [mark.wall if frame.by_time else mark.step for mark in chart.marks]
+    left, right = min(points[0][0], *placed, points[-1][1]), max(points[-1][1], *placed, points[0][0])
     return Area(left=left, right=right if right > left else left + 1.0, bottom=bottom, top=high + room)
 
 

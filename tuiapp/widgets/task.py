@@ -9,7 +9,7 @@ from states.view import Plan
 from tuiapp import format as fmt
 from tuiapp import ink
 from tuiapp.frame import Frame, Link
-from tuiapp.ink import Row, clip, inert, say, spread, wrap
+from tuiapp.ink import Row, cells, say, spread, wrap
 from tuiapp.meter import bar
 from tuiapp.widgets.panel import Sheet
 
@@ -62,15 +62,16 @@ def _waiting(frame: Frame, width: int, height: int) -> list[Row]:
 
 def _done(frame: Frame, width: int) -> list[Row]:
     """Lines of the feed about the preparation, as a list of what is behind."""
-    glyphs = frame.glyphs
-    rows = []
+    began = frame.view.phase_walls.get(Phase.SETUP, 0.0)
+    rows: list[Row] = []
     for line in frame.view.feed:
+        if line.wall < began:
+            continue
         mark, style = _mark(line.tone, frame)
-        lead = f"{fmt.time_of_day(line.wall, seconds=True)} "
-        room = width - len(lead) - 2
-        rows.append(
-            say((lead, ink.FAINT), (f"{mark} ", style), (clip(inert(line.text), room, glyphs.ellipsis), ink.PLAIN))
-        )
+        head = say((f"{fmt.time_of_day(line.wall, seconds=True)} ", ink.FAINT), (f"{mark} ", style))
+        indent = say((" " * cells(head), ink.PLAIN))
+        broken = wrap(line.text, max(1, width - cells(head)), ink.PLAIN, most=2, ellipsis=frame.glyphs.ellipsis)
+        rows += [[*(indent if index else head), *row] for index, row in enumerate(broken)]
     return rows
 
 

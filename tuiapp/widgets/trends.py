@@ -9,7 +9,7 @@ from rich.style import Style
 from states.series import Series
 from tuiapp import format as fmt
 from tuiapp import ink
-from tuiapp.axis import Label
+from tuiapp.axis import Label, speed_label
 from tuiapp.frame import Frame
 from tuiapp.ink import Row, cells, say, spread
 from tuiapp.meter import recent, spark
@@ -63,7 +63,7 @@ def speed(frame: Frame, width: int, height: int) -> Sheet:
     step_s = view.progress.step_s
     caption = say((f"step {fmt.lasting(step_s)}", ink.LABEL)) if step_s is not None else []
     return _small(
-        frame, title, caption, view.tokens_per_s, ink.SPEED, width, height, bottom=0.0, band=True, label=fmt.short
+        frame, title, caption, view.tokens_per_s, ink.SPEED, width, height, bottom=0.0, band=True, label=speed_label
     )
 
 
