@@ -16,8 +16,8 @@ EVAL_SHARE = 0.05
 FORWARD_SHARE = 1 / 3
 """Work of a token that is only read, against one that is trained on."""
 
-REPORT_S = 20.0
-"""Report, model card and publication in Finalize."""
+REPORT_S = 2.0
+"""Model card and publication in Finalize."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from configs.errors import UserError
 from engine.run.follower import Follower
 from engine.run.scan import lines, scan
 from states.codec import BadLine, decode
@@ -21,7 +22,7 @@ BALLAST_BYTES = 16 << 20
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-class JournalError(Exception):
+class JournalError(UserError):
     """The journal cannot be written. Fatal by design: a run that leaves no trace must not go on."""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from configs.schema import Config
 from engine.model.resolve import resolve
 from engine.run.bus import Bus
-from engine.run.rundir import RunDir
+from engine.run.rundir import EngineInfo, RunDir
 from engine.run.signals import Flags
 from engine.training.launch import Launch
 from engine.training.orders import Orders
@@ -38,6 +38,8 @@ class Session:
     life: Lifecycle
     run_id: str
     config_hash: str
+    engine: EngineInfo
+    """This process's card."""
     progress: Progress | None = None
     """Where training is; None until Init has begun or restored it."""
     reserve_s: float = 0.0
