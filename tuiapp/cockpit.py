@@ -32,6 +32,8 @@ LIVELY_S = 0.25
 CLOCK_S = 1.0
 """Seconds between frames in which only clocks move."""
 HINT_S = 6.0
+NEWS = (Link.ENDED, Link.LOST, Link.FAILED)
+"""What a person who looks elsewhere would want to hear of."""
 PENDING = ("requested", "accepted")
 """States of a request that is not settled."""
 
@@ -71,6 +73,7 @@ class Cockpit(App[int]):
         self._hint_until = 0.0
         self._dirty = True
         self._painted = 0.0
+        self._titled = ""
         self.dashboard = Dashboard()
         if not self._glyphs.braille:
             self.add_class("ascii")
@@ -83,6 +86,7 @@ class Cockpit(App[int]):
         """Listen to signals and to the source, and begin to paint."""
         with contextlib.suppress(ValueError, NotImplementedError, RuntimeError):
             terminal.leave_on_signals(self.leave)
+        terminal.keep_title(self)
         self._source.start(self.post_message)
         self.set_interval(PULSE_S, self._pulse)
         self.call_after_refresh(self.paint)
@@ -90,6 +94,7 @@ class Cockpit(App[int]):
     def on_unmount(self) -> None:
         """End the threads."""
         self._source.close()
+        terminal.restore_title(self)
         with contextlib.suppress(ValueError, NotImplementedError, RuntimeError):
             terminal.back_to_default()
 
@@ -97,14 +102,10 @@ class Cockpit(App[int]):
         """Exit with `code`, the terminal in order."""
         self.exit(code, return_code=code)
 
-    def frame(self) -> Frame:
-        """The screen at this moment."""
-        now = self._clock()
-        if self._playhead is not None:
-            now = self._heard
-        elif self._view.ending is not None and self._link is Link.ENDED:
-            now = max(self._view.wall, now) if self._held is None else now
-        view = self._held if self._held is not None else self._view
+    def frame(self, *, frozen: bool = True) -> Frame:
+        """The screen at this moment; with `frozen` false, the run at this moment, whatever picture is held still."""
+        now = self._heard if self._playhead is not None else self._clock()
+        view = self._held if self._held is not None and frozen else self._view
         return Frame(
             view=view,
             link=self._link,
@@ -128,9 +129,16 @@ class Cockpit(App[int]):
             return
         self._dirty = False
         self._painted = time.monotonic()
-        self.dashboard.show(self.frame())
+        frame = self.frame()
+        self.dashboard.show(frame)
+        title = terminal.title_of(frame)
+        if title != self._titled:
+            self._titled = title
+            terminal.set_title(self, title)
 
     def _pulse(self) -> None:
+        if self._hint and self._clock() >= self._hint_until:
+            self._hint, self._dirty = "", True
         frame = self.frame()
         age = time.monotonic() - self._painted + PULSE_S / 2
         waiting = frame.stage is Stage.PREPARE or any(request.state in PENDING for request in frame.requests)
@@ -141,6 +149,8 @@ class Cockpit(App[int]):
 
     def on_advanced(self, message: Advanced) -> None:
         """Take over what the source tells; painting waits for the next pulse."""
+        if message.link in NEWS and self._link in {Link.LIVE, Link.STARTING}:
+            self.bell()
         self._view, self._link, self._heard = message.view, message.link, message.heard or self._heard
         self._trouble, self._playhead = message.trouble, message.playhead
         self._dirty = True
@@ -154,11 +164,11 @@ class Cockpit(App[int]):
         """Ask the key table."""
         del parameters
         key = keys.BY_ID.get(action)
-        return True if key is None or key.legal(self.frame()) else None
+        return True if key is None or key.legal(self.frame(frozen=False)) else None
 
     def on_key(self, event: KeyPress) -> None:
         """A key that does nothing at this moment says why."""
-        frame = self.frame()
+        frame = self.frame(frozen=False)
         for key in keys.of_mode(replay=frame.playhead is not None):
             if event.key in key.keys.split(",") and not key.legal(frame):
                 self.hint(f"{key.show} ({key.label}) {key.why}")

@@ -88,7 +88,7 @@ class LiveCockpit(Cockpit):
             if yes:
                 self.order(Pause(), "pause")
 
-        self.push_screen(PauseDialog(self.frame()), answered)
+        self.push_screen(PauseDialog(self.frame(frozen=False)), answered)
 
     def action_stop(self) -> None:
         """Open the stop menu."""
@@ -99,7 +99,7 @@ class LiveCockpit(Cockpit):
                 cooled = isinstance(command, Finish) and command.cooldown_s > 0
                 self.order(command, "finish with a cool-down" if cooled else command.name)
 
-        self.push_screen(StopMenu(self.frame()), answered)
+        self.push_screen(StopMenu(self.frame(frozen=False)), answered)
 
     def action_freeze(self) -> None:
         """Hold the picture still, or catch up."""

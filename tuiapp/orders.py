@@ -102,5 +102,6 @@ class Presence:
 
     def close(self) -> None:
         """Let the connection go."""
-        with self._busy:
+        if self._busy.acquire(timeout=1.0):
             self._client.close()
+            self._busy.release()

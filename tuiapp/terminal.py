@@ -9,6 +9,11 @@ from typing import Any
 
 from textual.app import App
 
+from tuiapp import format as fmt
+from tuiapp.frame import Frame, Link
+from tuiapp.ink import inert
+from tuiapp.outlook import outlook
+
 QUEUE_LIMIT = 4
 """Writes waiting for the terminal beyond which a frame is skipped."""
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
@@ -24,6 +29,43 @@ def stalled(app: App[Any]) -> bool:
     writer = getattr(getattr(app, "_driver", None), "_writer_thread", None)
     queue = getattr(writer, "_queue", None)
     return queue is not None and queue.qsize() > QUEUE_LIMIT
+
+
+def keep_title(app: App[Any]) -> None:
+    """Ask the terminal to remember its title."""
+    _write(app, "\x1b[22;2t")
+
+
+def set_title(app: App[Any], title: str) -> None:
+    """Name the window or tab; control characters are taken out, or the title could say more than its name."""
+    _write(app, f"\x1b]2;{inert(title)}\x07")
+
+
+def restore_title(app: App[Any]) -> None:
+    """Give the terminal its title back; where it keeps none, nothing happens."""
+    _write(app, "\x1b[23;2t")
+
+
+def _write(app: App[Any], text: str) -> None:
+    driver = getattr(app, "_driver", None)
+    if driver is not None and not driver.is_headless:
+        driver.write(text)
+
+
+def title_of(frame: Frame) -> str:
+    """The run in a tab: `57% main, loss 1.730, 5h47 left`."""
+    view = frame.view
+    if frame.link not in {Link.LIVE, Link.REPLAY}:
+        return f"stint {frame.link}"
+    parts = [f"{'paused in ' if view.paused else ''}{view.phase}"]
+    if view.plan is not None and view.plan.planned_steps and view.progress.step:
+        parts[0] = f"{100 * view.progress.step // view.plan.planned_steps}% {parts[0]}"
+        parts.append(f"loss {fmt.loss(view.progress.smooth_loss)}")
+    left = outlook(frame).left_s
+    if left is not None:
+        # To the minute, or the title would change with every second.
+        parts.append(f"{fmt.brief(max(60.0, left))} left")
+    return "stint " + ", ".join(parts)
 
 
 def leave_on_signals(leave: Callable[[int], None]) -> None:

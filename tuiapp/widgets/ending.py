@@ -9,7 +9,7 @@ from states.phases import Outcome
 from tuiapp import format as fmt
 from tuiapp import ink
 from tuiapp.frame import Frame, Link
-from tuiapp.ink import Row, cells, say, wrap
+from tuiapp.ink import Row, cells, fit, pad, say, wrap
 from tuiapp.widgets.loss import targets
 from tuiapp.widgets.panel import Sheet
 
@@ -34,7 +34,7 @@ def paint(frame: Frame, width: int, height: int) -> Sheet:
     if view.failure is not None:
         body += _failure(frame, width)
     body.append([])
-    body += _numbers(frame, width)
+    body += _numbers(frame, width, height)
     tail = wrap(NEXT[ending.outcome], width, ink.LABEL, most=3)
     return Sheet(
         title=say(("ended", ink.TITLE)),
@@ -43,7 +43,31 @@ def paint(frame: Frame, width: int, height: int) -> Sheet:
     )
 
 
-def _numbers(frame: Frame, width: int) -> list[Row]:
+def _validation(frame: Frame, width: int) -> list[Row]:
+    """Where validation began and where it ended, in all and by domain, from evaluations of the whole set."""
+    whole = [item for item in frame.view.evaluations if item.scope == "full" and item.loss is not None]
+    if len(whole) < 2:
+        return []
+    first, last = whole[0], whole[-1]
+    rows: list[Row] = [[], say((f"{'validation':<18}", ink.LABEL), (f"{'before':>8}{'after':>8}", ink.FAINT))]
+    rows[-1] += say((f"{'change':>9}", ink.FAINT))
+    pairs = {"all": (first.loss, last.loss)}
+    pairs |= {name: (first.domains.get(name), loss) for name, loss in last.domains.items()}
+    for name, (before, after) in pairs.items():
+        change = None if not before or after is None else after / before - 1
+        style = ink.FAINT if change is None else ink.GOOD if change < 0 else ink.WARN
+        rows.append(
+            say(
+                (f"  {pad(name, 16)}", ink.PLAIN if name == "all" else ink.LABEL),
+                (f"{fmt.loss(before):>8}", ink.PLAIN),
+                (f"{fmt.loss(after):>8}", ink.BRIGHT),
+                (f"{fmt.UNKNOWN if change is None else f'{100 * change:+.0f}%':>9}", style),
+            )
+        )
+    return [fit(row, width) for row in rows]
+
+
+def _numbers(frame: Frame, width: int, height: int) -> list[Row]:
     view, ending, glyphs = frame.view, frame.view.ending, frame.glyphs
     if ending is None:
         return []
@@ -69,6 +93,8 @@ def _numbers(frame: Frame, width: int) -> list[Row]:
     rows.append(_line("training", spent, width))
     if ending.paused_s >= 1:
         rows.append(_line("paused", [(fmt.duration(ending.paused_s), ink.BRIGHT)], width))
+    if height >= 18:
+        rows += _validation(frame, width)
     if ending.outcome is Outcome.FINISHED and frame.home:
         room = width - 11
         where = frame.home if len(frame.home) <= room else glyphs.ellipsis + frame.home[1 - room :]
@@ -118,7 +144,8 @@ def _gone(frame: Frame, width: int, height: int) -> Sheet:
 def _above(body: list[Row], tail: list[Row], height: int) -> list[Row]:
     """The body as far as it fits above its last lines; the body first where not even those fit."""
     room = height - len(tail)
-    return [*body[:room], *tail] if room > 0 else body[: max(0, height)]
+    gap: list[Row] = [[]] if room > len(body) else []
+    return [*body[:room], *gap, *tail] if room > 0 else body[: max(0, height)]
 
 
 def _line(name: str, parts: list[tuple[str, Style]], width: int) -> Row:
