@@ -55,7 +55,7 @@ def choose(choice: Choice) -> Launch:
     else:
         kept = ()
     resume = None if choice.resume == "none" else choice.resume
-    run = _run_of(resume) if resume not in (None, "auto") else Path(config.training.output_dir)
+    run = Path(config.training.output_dir) if resume in (None, "auto") else run_of(resume)
     launch = decide(
         config,
         run,
@@ -85,20 +85,14 @@ def _directory(choice: Choice) -> tuple[Path, bool, str | None]:
     )
 
 
-def _run_of(resume: str | None) -> Path:
-    """The run a checkpoint path belongs to."""
-    path = Path(resume or "")
-    if not path.is_dir():
-        raise UsageError(
-            f"--resume {path} is not a directory. Give `auto`, or a checkpoint such as RUN/checkpoint-500."
-        )
-    return path.absolute().parent
-
-
 def check_inputs(config: Config) -> None:
     """Look at the base model and read the whole dataset once, so that a bad one is refused in seconds."""
     from engine.data.prepare import read_sources
+    from engine.model.folder import require_chat_template
     from engine.model.resolve import resolve
 
-    resolve(config.training.base_model)
+    training = config.training
+    base = resolve(training.base_model)
+    if isinstance(base, Path):
+        require_chat_template(base, None if training.chat_template is None else Path(training.chat_template))
     read_sources(config)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from configs.errors import UsageError
+
 if TYPE_CHECKING:
     from engine.training.launch import Launch
 
@@ -40,7 +42,7 @@ def train_command(show: Show) -> Callable[..., None]:
         deadline: Annotated[str | None, typer.Option(help="End of the window: 2026-11-23T07:30, or 07:30.")] = None,
         manual: Annotated[bool, typer.Option("--manual", help="Adjust nothing to the window; warn instead.")] = False,
         overrides: Annotated[
-            list[str] | None, typer.Option("--set", help="key=value over the files; repeatable.")
+            list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value; repeatable.")
         ] = None,
         no_tui: Annotated[bool, typer.Option("--no-tui", help="Train in the foreground with plain lines.")] = False,
         json: Annotated[
@@ -54,9 +56,13 @@ def train_command(show: Show) -> Callable[..., None]:
 
         os.environ.update(engine_environment())
         if launch_file is not None:
-            from engine.training.launch import Launch
+            from engine.training.spawning import told
 
-            raise typer.Exit(_foreground(Launch.read(launch_file), json=json))
+            raise typer.Exit(_foreground(told(launch_file), json=json))
+        if detach and (no_tui or json):
+            raise UsageError(
+                f"{'--json' if json else '--no-tui'} trains in the foreground and --detach does not: give one of them."
+            )
 
         from engine.training.choose import Choice, choose
         from engine.training.launch import AlreadyFinished
@@ -80,14 +86,13 @@ def train_command(show: Show) -> Callable[..., None]:
         except AlreadyFinished as done:
             typer.echo(str(done), err=json)
             return
-        plain = no_tui or json or not (full_screen() or detach)
-        for sentence in launch.said:
-            typer.echo(sentence, err=json)
-        if plain:
+        if no_tui or json or not (full_screen() or detach):
             raise typer.Exit(_foreground(launch, json=json))
         from engine.training.spawning import last_words, start_engine, wait_until_open
 
         process = start_engine(launch)
+        for sentence in launch.said:
+            typer.echo(sentence)
         if detach:
             code = wait_until_open(process, launch.directory)
             if code:

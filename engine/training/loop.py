@@ -58,13 +58,15 @@ def one_step(session: Session, trainer: Trainer) -> None:
     """One optimizer step, and whatever is due after it."""
     before = session.training
     rate = learning_rate(before.horizon, trainer.config.training.learning_rate)
+    started = time.perf_counter()
     stats = take_step(trainer, trainer.steps.at(before.step), rate=rate, ramp=trainer.balance_ramp(before.step))
-    trainer.pace.stepped(stats.step_s)
+    step_s = time.perf_counter() - started
+    trainer.pace.stepped(step_s)
     session.progress = before.stepped(
-        tokens=stats.tokens, targets=stats.targets, step_s=stats.step_s, rejected=stats.rejected is not None
+        tokens=stats.tokens, targets=stats.targets, step_s=step_s, rejected=stats.rejected is not None
     )
     move_horizon(session, trainer)
-    report_step(session, trainer, stats, rate)
+    report_step(session, trainer, stats, rate=rate, step_s=step_s)
 
     if session.life.phase is Phase.WARMUP and session.warmed_up():
         session.life.fire(Trigger.ADVANCE)  # -> Main

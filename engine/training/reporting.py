@@ -9,7 +9,7 @@ from engine.training.trainer import Trainer
 from states.events import EarlyStopTriggered, ExpertsSampled, StepCompleted, StepRejected
 
 
-def report_step(session: Session, trainer: Trainer, stats: StepStats, rate: float) -> None:
+def report_step(session: Session, trainer: Trainer, stats: StepStats, *, rate: float, step_s: float) -> None:
     """Record one step. Raises `Diverged` after too many rejected steps in a row."""
     progress = session.training
     epoch = trainer.steps.epoch(progress.step)
@@ -22,7 +22,7 @@ def report_step(session: Session, trainer: Trainer, stats: StepStats, rate: floa
             grad_norm=stats.grad_norm,
             tokens=stats.tokens,
             targets=stats.targets,
-            step_s=stats.step_s,
+            step_s=step_s,
             data_s=stats.data_s,
         )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -21,9 +22,17 @@ def start_engine(launch: Launch) -> subprocess.Popen[bytes]:
     """Make the run directory, leave the launch in it, and start the engine in a session of its own."""
     rundir = RunDir(launch.directory)
     rundir.create()
-    path = rundir.path / LAUNCH_FILE
+    # Named after this process: of two starts at the same moment, neither engine reads the other's.
+    path = rundir.path / f"{LAUNCH_FILE}-{os.getpid()}"
     path.write_bytes(launch.to_json())
     return spawn(["train", "--no-tui", "--launch-file", str(path)], rundir)
+
+
+def told(path: Path) -> Launch:
+    """What a spawned engine was told. The file goes with that: config.resolved.json is what stays of it."""
+    launch = Launch.read(path)
+    path.unlink()
+    return launch
 
 
 def wait_until_open(process: subprocess.Popen[bytes], directory: Path) -> int:

@@ -24,8 +24,8 @@ class StepStats:
     grad_norm: float | None
     tokens: int
     targets: int
-    step_s: float
     data_s: float
+    """Seconds until the bins were ready."""
     rejected: str | None = None
     """Why the optimizer did not move."""
 
@@ -69,7 +69,6 @@ def take_step(trainer: Trainer, examples: Sequence[Example], *, rate: float, ram
         grad_norm=norm_value if math.isfinite(norm_value) else None,
         tokens=tokens,
         targets=targets,
-        step_s=time.perf_counter() - started,
         data_s=data_s,
         rejected=rejected,
     )
