@@ -16,7 +16,7 @@ from tuiapp.dashboard import BARE, FRAMED
 from tuiapp.frame import Frame, Link, Playhead
 from tuiapp.glyphs import ASCII, UNICODE
 from tuiapp.ink import Row
-from tuiapp.widgets import budget, checkpoints, experts, feed, hardware, keybar, masthead, ribbon, task
+from tuiapp.widgets import budget, checkpoints, experts, feed, hardware, keybar, loss, masthead, ribbon, task
 from tuiapp.widgets import ending as ending_panel
 from tuiapp.widgets.panel import boxed, ruled
 
@@ -228,3 +228,27 @@ def test_a_narrow_key_bar_keeps_the_way_out_and_the_way_to_stop(tales: ModuleTyp
         assert ink.cells(sheet.body[0]) <= width
         assert "detach" in read(sheet.body)
         assert "stop" in read(sheet.body)
+
+
+def test_an_engine_that_holds_its_lock_and_says_nothing_is_called_silent(tales: ModuleType) -> None:
+    view = tales.view(tales.DEMO, until=60)
+
+    def badge(late_s: float) -> str:
+        return read(masthead.paint(Frame(view=view, link=Link.LIVE, now=view.wall + late_s), 120, 1).body)
+
+    assert "silent" not in badge(5.0)
+    assert "LIVE silent 1m" in badge(70.0)
+
+
+def test_what_does_not_work_as_it_should_stands_in_the_first_line(tales: ModuleType) -> None:
+    view = tales.view(tales.DEMO, until=60)
+    view = replace(view, disabled_sinks=("wandb",), progress=replace(view.progress, rejected_steps=2))
+    text = read(masthead.paint(Frame(view=view, link=Link.LIVE, now=view.wall), 120, 1).body)
+    assert "\u25b2 wandb off" in text
+    assert "\u25b2 2 steps rejected" in text
+
+
+def test_the_loss_panel_counts_the_evaluations_without_gain(tales: ModuleType) -> None:
+    view = tales.view(tales.DEMO, until=60)
+    view = replace(view, evals_since_best=2, config={**view.config, "safety": {"early_stopping_patience": 3}})
+    assert "no gain 2/3" in read([loss.paint(Frame(view=view), 98, 12).caption])

@@ -69,7 +69,7 @@ def _card(device: GpuDevice, host: Host | None, frame: Frame, width: int, height
         "util", use, fmt.percent(use), width - trail, ink.NOTE if use is None or use >= BUSY else ink.WARN, frame, room
     )
     if trail:
-        util += spark(recent(frame.view.gpu_utilisation, trail - 1), trail, ink.BAND, frame.glyphs, floor=0.0)
+        util += spark(recent(frame.view.gpu_utilisation, trail - 1), trail, ink.BAND, frame.glyphs)
     rows = [
         util,
         _meter("mem", memory, memory_text, width, _level(memory, FULL), frame, room),

@@ -71,7 +71,20 @@ def legend(frame: Frame, width: int) -> Row:
             (fmt.loss(view.best.loss), ink.BEST),
             (f" @{fmt.short(view.best.step)}" if width >= 40 else "", ink.LABEL),
         )
+        row += waiting(frame) if width >= 70 else []
     return row
+
+
+def waiting(frame: Frame) -> Row:
+    """How many evaluations in a row brought nothing, of those that are waited for."""
+    view = frame.view
+    safety = view.config.get("safety")
+    patience = safety.get("early_stopping_patience") if isinstance(safety, dict) else None
+    if not view.evals_since_best or view.ending is not None:
+        return []
+    last = isinstance(patience, int) and view.evals_since_best >= patience - 1
+    number = f"{view.evals_since_best}/{patience}" if isinstance(patience, int) else f"{view.evals_since_best}"
+    return say(("   no gain ", ink.LABEL), (number, ink.WARN if last else ink.PLAIN))
 
 
 def trend(frame: Frame) -> str:

@@ -11,6 +11,9 @@ from tuiapp.ink import Row, cells, clip, say, spread
 from tuiapp.widgets.facts import short_name
 from tuiapp.widgets.panel import Sheet
 
+SILENT_S = 20.0
+"""An engine tells of its host every other second; one that holds its lock and says nothing for so long is stuck."""
+
 
 def paint(frame: Frame, width: int, height: int) -> Sheet:
     """One row: name, run, model; at the right what the badge says and the time of day."""
@@ -30,6 +33,10 @@ def paint(frame: Frame, width: int, height: int) -> Sheet:
         words.append((short_name(view.model.base_model), ink.LABEL))
     if view.identity.host:
         words.append((f"on {view.identity.host}", ink.LABEL))
+    if view.disabled_sinks:
+        words.insert(1, (f"{frame.glyphs.warn} {', '.join(view.disabled_sinks)} off", ink.WARN))
+    if view.progress.rejected_steps:
+        words.insert(1, (f"{frame.glyphs.warn} {fmt.count(view.progress.rejected_steps)} steps rejected", ink.WARN))
     if len(view.viewers) > 1:
         words.append((f"{len(view.viewers)} viewers", ink.LABEL))
     parts: list[tuple[str, Style]] = []
@@ -63,6 +70,8 @@ def _link(frame: Frame) -> tuple[str, Style]:
             return f"{spinner} STARTING", ink.CHIP
         case Link.LOADING:
             return f"{spinner} LOADING", ink.CHIP
+        case Link.LIVE if frame.view.seq >= 0 and frame.now - frame.view.wall > SILENT_S and not frame.frozen:
+            return f"{glyphs.warn} LIVE silent {fmt.brief(frame.now - frame.view.wall)}", ink.CHIP_WARN
         case Link.LIVE:
             return f"{glyphs.disc} LIVE", ink.CHIP_GOOD
         case Link.LOST:

@@ -113,7 +113,7 @@ def _small(
     label: Label | None = None,
     boundary: int = 0,
 ) -> Sheet:
-    if height <= 2:
+    if height < 2:
         return Sheet(
             title=title, caption=caption, body=[spark(recent(series, width), width, style, frame.glyphs, floor=bottom)]
         )
