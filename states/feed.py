@@ -22,6 +22,8 @@ WHY = {
     Reason.ERROR: "an error",
 }
 """Each reason in words that can follow a colon."""
+BRIEF_S = 1.0
+"""A task over sooner is not worth a line: whoever watched has seen it start."""
 _TONES = {"warning": "warn", "error": "bad", "critical": "bad"}
 
 
@@ -51,6 +53,8 @@ def _story(view: RunView, event: e.Event | e.Unknown) -> Said | None:
         case e.RunConfigured(opened_wall=opened, deadline_wall=deadline):
             window = "no time limit" if deadline is None else f"a window of {duration(deadline - opened)}"
             return Said("run", f"{window}, configuration {event.config_hash[:8]}")
+        case e.TaskCompleted(task_s=seconds) if seconds < BRIEF_S:
+            return None
         case e.TaskCompleted():
             detail = f": {event.detail}" if event.detail else ""
             return Said("task", f"{event.task}, {duration(event.task_s)}{detail}")
@@ -58,7 +62,9 @@ def _story(view: RunView, event: e.Event | e.Unknown) -> Said | None:
             text = f"{event.train_conversations:,} conversations to train on, {event.eval_conversations:,} to validate"
             return Said("data", f"{text}, {event.train_tokens:,} tokens an epoch")
         case e.ModelLoaded():
-            text = f"{event.architecture}, {event.params:,} parameters, {event.trainable_params:,} trained"
+            share = event.trainable_params / event.params if event.params else 0.0
+            trained = f"{event.trainable_params:,} trained ({share:.3%})"
+            text = f"{event.architecture}, {event.params:,} parameters, {trained}"
             return Said("model", f"{text}, {event.dtype} on {event.device}")
         case e.RunPlanned():
             seconds = sum(event.estimated_s.values())
