@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from configs.commands import app as config_commands
 from engine.checkpoint.commands import app as checkpoint_commands
+from engine.run.arguments import DEFAULT, Grammar, arrange
 from engine.run.commands import send, status
 from engine.training.commands import full_screen, train_command
 
 app = typer.Typer(
     name="stint",
-    help="Fine-tune a language model with LoRA and four experts inside the hours you paid for.",
-    no_args_is_help=False,
+    help="Fine-tune a language model with LoRA and four experts inside the hours you paid for. Alone: train.",
+    epilog="Anywhere on the line, --debug adds the traceback to an error.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -40,7 +45,9 @@ app.add_typer(checkpoint_commands, name="checkpoint")
 
 @app.command()
 def attach(
-    run: Annotated[Path | None, typer.Argument(help="Run directory; by default the run of this directory.")] = None,
+    run: Annotated[
+        Path | None, typer.Argument(metavar="RUN", help="Run directory; by default the run of this directory.")
+    ] = None,
 ) -> None:
     """Show a run in the cockpit: live while its engine runs, else as it ended."""
     from configs.errors import UsageError
@@ -54,39 +61,32 @@ def attach(
 
 @app.command()
 def replay(
-    events: Annotated[Path, typer.Argument(help="events.jsonl of a run, or its run directory.")],
-    speed: Annotated[float, typer.Option(help="Seconds of the run shown in one second.", min=0.1)] = 1.0,
-    at: Annotated[float | None, typer.Option(help="Start this many seconds into the run.")] = None,
-    no_tui: Annotated[bool, typer.Option("--no-tui", help="Print the run's console lines instead.")] = False,
+    events: Annotated[Path, typer.Argument(metavar="EVENTS", help="events.jsonl of a run, or its run directory.")],
+    speed: Annotated[
+        float | None, typer.Option(help="Seconds of the run shown in one second.", show_default="1", min=0.1)
+    ] = None,
+    at: Annotated[float | None, typer.Option(help="Start this many seconds into the run.", min=0.0)] = None,
+    no_tui: Annotated[
+        bool, typer.Option("--no-tui", help="Print the run's console lines, at once unless --speed is given.")
+    ] = False,
 ) -> None:
     """Show a recorded run again, on the same screen."""
-    from configs.errors import UsageError
+    from engine.watch.retell import find_journal, retell
 
-    journal = events / "events.jsonl" if events.is_dir() else events
-    if not journal.is_file():
-        raise UsageError(f"There is no journal at {journal}: give the events.jsonl of a run, or its run directory.")
+    journal = find_journal(events)
     if no_tui or not full_screen():
-        print_story(journal)
+        retell(journal, print, speed=speed, at=at)
         return
     from tuiapp.app import run_replay
 
-    raise typer.Exit(run_replay(journal, speed=speed, at=at))
-
-
-def print_story(journal: Path) -> None:
-    """The run in lines, as its console told it."""
-    from engine.run.journal import read
-    from engine.watch.story import Story
-
-    story = Story(every=10)
-    for record in read(journal):
-        for line in story.tell(record):
-            print(line)
+    raise typer.Exit(run_replay(journal, speed=1.0 if speed is None else speed, at=at))
 
 
 @app.command()
 def init(
-    directory: Annotated[Path, typer.Argument(help="Where the four configuration files are written.")] = Path(),
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where the four configuration files are written.")
+    ] = Path(),
 ) -> None:
     """Write the 12B preset's four configuration files, with every key explained."""
     from configs.commands import init as write_preset
@@ -95,64 +95,78 @@ def init(
         typer.echo(f"wrote {path}")
 
 
-def normalised(arguments: Sequence[str]) -> list[str]:
-    """The command line with `train` put in front where no command is named, and `--long_option` as `--long-option`."""
-    words = list(arguments)
-    for index, word in enumerate(words):
-        if word == "--":
-            break
-        if word.startswith("--"):
-            name, equals, value = word.partition("=")
-            name = name.replace("_", "-")
-            words[index] = {"--resume-from-checkpoint": "--resume"}.get(name, name) + equals + value
-    commands = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
-    groups = {group.name for group in app.registered_groups}
-    if words and words[0] in ("--help", "-h", "--version"):
-        return words
-    named = words and not words[0].startswith("-")
-    return words if named and words[0] in commands | groups else ["train", *words]
+def print_version(asked: bool) -> None:
+    """Print the version and leave, if it was asked for."""
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"stint {version('stint')}")
+        raise typer.Exit
 
 
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=print_version)
+    ] = False,
 ) -> None:
-    """Without a command: train."""
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(f"stint {installed('stint')}")
-        raise typer.Exit
+    """What every command shares."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the process's exit code."""
-    words = normalised(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    program = get_command(app)
+    name = "stint" if Path(sys.argv[0]).name == "stint" else "python run.py"
     try:
-        code = app(words, standalone_mode=False)
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        code = explain(error)
-        if debug or code is None:
-            raise
+        words = arrange([word for word in words if word != "--debug"], _grammar(program))
+        code = program.main(words, prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our lines has seen enough. The interpreter would complain when it flushes what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001  (the one place where errors become words and an exit code)
+        if debug:
+            import traceback
+
+            traceback.print_exception(error)
+        return explain(error)
     return int(code or 0)
 
 
-def explain(error: Exception) -> int | None:
-    """Print a person's error as one paragraph on stderr; None for a defect of ours."""
-    from configs.errors import UserError
+def _grammar(program: object) -> Grammar:
+    assert isinstance(program, TyperGroup)
+    options = [option for option in program.commands[DEFAULT].params if not getattr(option, "is_flag", True)]
+    return Grammar(
+        commands=[name for name, command in program.commands.items() if not isinstance(command, TyperGroup)],
+        groups=[name for name, command in program.commands.items() if isinstance(command, TyperGroup)],
+        valued=frozenset(spelling for option in options for spelling in option.opts),
+    )
 
+
+def explain(error: Exception) -> int:
+    """Print an error as one paragraph on stderr and return the exit code it stands for."""
+    from configs.errors import UserError
+    from states.phases import ExitCode
+    from states.text import clean
+
+    code = ExitCode.ERROR
     if isinstance(error, UserError):
-        print(f"stint: {error.message}", file=sys.stderr)
-        return int(error.exit_code)
-    # typer carries its own copy of click since 0.26, so its errors are known by what they can do.
-    if callable(describe := getattr(error, "format_message", None)):
-        print(f"stint: {describe()} See `python run.py --help`.", file=sys.stderr)
-        return int(getattr(error, "exit_code", 2)) or 2
-    return None
+        message, code = error.message, error.exit_code
+    elif callable(describe := getattr(error, "format_message", None)):
+        # typer carries its own copy of click since 0.26, so its errors are known by what they can do.
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "python run.py"
+        message, code = f"{describe().rstrip('. ')}. `{command} --help` lists what there is.", ExitCode.USAGE
+    elif isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        message = f"{where}{error.strerror or error}. --debug shows what was being done."
+    else:
+        message = f"A defect of Stint: {type(error).__name__}: {error}. Please report it, with what --debug shows."
+    print(f"stint: {clean(' '.join(message.split()))}", file=sys.stderr)
+    return int(code)
 
 
 if __name__ == "__main__":

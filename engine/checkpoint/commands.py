@@ -14,20 +14,20 @@ from engine.checkpoint.manifest import MANIFEST
 from engine.checkpoint.retention import prune, to_prune
 from engine.checkpoint.root import verify_root
 from engine.checkpoint.verify import CHECKPOINT_NAME, Found, best_of, found, verify
+from engine.run.locate import find_run
 from states.phases import ExitCode
 from states.wording import size
 
 app = typer.Typer(no_args_is_help=True, help="List, verify and remove the checkpoints of a run.")
 
-DEFAULT_RUN = Path("therapeutic_moe_model")
-
-Run = Annotated[Path, typer.Argument(metavar="[RUN]", help="The run directory.", show_default=True)]
+Run = Annotated[Path | None, typer.Argument(metavar="RUN", help="Run directory. Default: the run of this place.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")]
 
 
 @app.command("list")
-def list_checkpoints(run: Run = DEFAULT_RUN, as_json: Json = False) -> None:
+def list_checkpoints(run: Run = None, as_json: Json = False) -> None:
     """List a run's checkpoints, oldest first. Names and sizes are compared; `verify` re-reads every byte."""
+    run = _this(run)
     checkpoints = _checkpoints(run, hashes=False)
     best = best_of(checkpoints)
     rows = [_facts(item, best=item is best) for item in checkpoints]
@@ -43,10 +43,13 @@ def list_checkpoints(run: Run = DEFAULT_RUN, as_json: Json = False) -> None:
 
 @app.command("verify")
 def verify_checkpoints(
-    path: Annotated[Path, typer.Argument(metavar="[PATH]", help="A checkpoint, or a run: all of it.")] = DEFAULT_RUN,
+    path: Annotated[
+        Path | None, typer.Argument(metavar="PATH", help="A checkpoint, or a run. Default: the run of this place.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Re-read every byte and compare it with the manifest. Exit code 0 when all is whole, 1 when anything is not."""
+    path = _this(path)
     if not path.is_dir():
         raise UsageError(f"There is no directory {path}. Name a checkpoint or a run directory.")
     published = None
@@ -76,11 +79,12 @@ def verify_checkpoints(
 @app.command("prune")
 def prune_checkpoints(
     keep: Annotated[int, typer.Option(min=1, help="How many of the newest to keep; the best stays as well.")],
-    run: Run = DEFAULT_RUN,
+    run: Run = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     as_json: Json = False,
 ) -> None:
     """Remove old checkpoints. The best and damaged ones are left alone, and so is a run that is training."""
+    run = _this(run)
     checkpoints = _checkpoints(run, hashes=True)
     best = best_of(checkpoints)
     doomed = [item.path for item in to_prune(checkpoints, keep, best.path.name if best else None)]
@@ -108,13 +112,17 @@ def prune_checkpoints(
         raise typer.Exit(ExitCode.ERROR)
 
 
+def _this(path: Path | None) -> Path:
+    return find_run(None).path if path is None else path
+
+
 def _is_run(path: Path) -> bool:
     return (path / "events.jsonl").exists() or any(CHECKPOINT_NAME.fullmatch(child.name) for child in path.iterdir())
 
 
 def _checkpoints(run: Path, *, hashes: bool) -> list[Found]:
     if not run.is_dir():
-        raise UsageError(f"There is no run directory {run}. Name one: run.py checkpoint list RUN.")
+        raise UsageError(f"There is no run directory {run}. Name one: `run.py checkpoint list RUN`.")
     checkpoints = found(run, hashes=hashes)
     if not checkpoints:
         raise UsageError(f"{run} has no checkpoints yet. They are written every checkpoint_interval_minutes.")

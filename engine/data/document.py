@@ -44,7 +44,9 @@ def read_bytes(path: Path) -> bytes:
             )
         return path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"There is no data set at {path}{_nearby(path)}.") from None
+        raise DataError(
+            f"There is no data set at {path}{_nearby(path)}. Correct --dataset or --validation, or the configuration."
+        ) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
@@ -52,11 +54,13 @@ def read_bytes(path: Path) -> bytes:
 def _nearby(path: Path) -> str:
     """The file in the same folder whose name is nearest, if any is near."""
     try:
-        names = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())
+        files = sorted(entry for entry in path.parent.iterdir() if entry.is_file())
     except OSError:
         return f" (nor a folder {path.parent})"
-    close = difflib.get_close_matches(path.name, names, n=1)
-    return f" (did you mean {path.parent / close[0]}?)" if close else ""
+    # Endings are left out: any two short names with the same one look alike.
+    by_stem = {file.stem: file for file in files}
+    close = difflib.get_close_matches(path.stem, by_stem, n=1)
+    return f" (did you mean {by_stem[close[0]]}?)" if close else ""
 
 
 def _text_bytes(path: Path, raw: bytes) -> bytes:

@@ -20,7 +20,7 @@ from states.phases import ExitCode
 from states.text import clean
 
 _Run = Annotated[
-    Path | None, typer.Argument(metavar="[RUN]", help="Run directory. Default: the output directory of this place.")
+    Path | None, typer.Argument(metavar="RUN", help="Run directory. Default: the output directory of this place.")
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
@@ -38,7 +38,7 @@ def status(run: _Run = None, json: _Json = False) -> None:
 
 
 def send(
-    command: Annotated[str, typer.Argument(help=f"One of {', '.join(COMMANDS)}.")],
+    command: Annotated[str, typer.Argument(metavar="COMMAND", help=f"One of {', '.join(COMMANDS)}.")],
     run: _Run = None,
     cooldown: Annotated[
         float | None, typer.Option(help="With finish: bring the learning rate down within this many seconds first.")

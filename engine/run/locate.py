@@ -22,7 +22,7 @@ def find_run(run: Path | None) -> RunDir:
     else:
         found = _configured(Path.cwd())
     if not found.events.exists() and not found.is_live():
-        raise UsageError(f"{found.path}: no run is here (it has no events.jsonl); name the directory of a run")
+        raise UsageError(f"{found.path}: no run is here (it has no events.jsonl). Name the directory of a run.")
     return found
 
 
@@ -32,11 +32,11 @@ def _configured(here: Path) -> RunDir:
 
     own = find(here)
     output = Path(load(own or demo_dir()).training.output_dir)
-    return RunDir(output) if own is not None else _newest_demo(output)
+    return RunDir(output) if own is not None else newest_demo(output)
 
 
-def _newest_demo(first: Path) -> RunDir:
-    """The demo never overwrites a finished run: it counts its directories up."""
+def newest_demo(first: Path) -> RunDir:
+    """The newest of `first`, `first-2`, ...: the demo never overwrites a finished run, it counts its directories up."""
     numbered = re.compile(re.escape(first.name) + r"(-\d+)?")
     runs = [RunDir(path) for path in first.parent.glob(f"{first.name}*") if numbered.fullmatch(path.name)]
     started = [run for run in runs if run.events.exists()]

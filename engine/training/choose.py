@@ -9,7 +9,10 @@ from configs.errors import UsageError
 from configs.load import demo_dir, find, load, locate
 from configs.schema import Config
 from engine.plan.profile import apply_profile
-from engine.training.launch import DEMO_OUTPUT, Launch, decide
+from engine.training.decide import decide
+from engine.training.launch import Launch
+from engine.training.output import DEMO_OUTPUT
+from engine.training.resuming import run_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +57,8 @@ def choose(choice: Choice) -> Launch:
         config, kept = apply_profile(config)
     else:
         kept = ()
-    resume = None if choice.resume == "none" else choice.resume
-    run = Path(config.training.output_dir) if resume in (None, "auto") else run_of(resume)
+    resume = choice.resume
+    run = Path(config.training.output_dir) if resume is None or resume == "auto" else run_of(resume)
     launch = decide(
         config,
         run,

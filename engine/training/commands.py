@@ -65,7 +65,7 @@ def train_command(show: Show) -> Callable[..., None]:
             )
 
         from engine.training.choose import Choice, choose
-        from engine.training.launch import AlreadyFinished
+        from engine.training.resuming import AlreadyFinished
 
         try:
             launch = choose(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from configs.errors import UsageError
 from engine.run.rundir import RunDir
 from states.codec import BadLine, decode
 from states.events import RunConfigured, RunStopped
@@ -13,6 +14,7 @@ from states.phases import Outcome
 CONFIGURED = b'"kind":"run.configured"'
 STOPPED = b'"kind":"run.stopped"'
 OPENED = b'"kind":"log.opened"'
+STEPPED = b'"kind":"step.completed"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,8 @@ class Found:
     exists: bool = False
     live: bool = False
     pid: int | None = None
+    trained: bool = False
+    """Whether any attempt took a step or left a checkpoint: something to lose."""
     outcome: Outcome | None = None
     config_hash: str | None = None
     opened_wall: float | None = None
@@ -29,18 +33,31 @@ class Found:
 
 
 def look(directory: Path) -> Found:
-    """Look at `directory` without changing it.
+    """Look at `directory` without changing it. Raises `UsageError` where that cannot be done or would tell nothing.
 
     Lines are told apart by their bytes and few are decoded, so that a day's journal takes well under a second.
     """
     run = RunDir(directory)
-    if not run.events.is_file():
-        return Found()
+    try:
+        return _told(run) if run.events.is_file() else Found()
+    except OSError as error:
+        raise UsageError(
+            f"The output directory {directory} cannot be used: {error.strerror}. Name another one with --output-dir."
+        ) from error
+
+
+def _told(run: RunDir) -> Found:
     outcome: Outcome | None = None
     configured: RunConfigured | None = None
+    stepped = False
+    saved = bool(run.checkpoints())
     with run.events.open("rb") as lines:
-        for line in lines:
-            if OPENED in line:
+        for number, line in enumerate(lines):
+            if number == 0 and not saved:
+                _must_be_ours(run.events, line)
+            if STEPPED in line:
+                stepped = True
+            elif OPENED in line:
                 outcome = None
             elif CONFIGURED in line or STOPPED in line:
                 try:
@@ -57,8 +74,19 @@ def look(directory: Path) -> Found:
         exists=True,
         live=live,
         pid=engine.pid if engine else None,
+        trained=stepped or saved,
         outcome=None if live else outcome,
         config_hash=configured.config_hash if configured else None,
         opened_wall=configured.opened_wall if configured else None,
         deadline_wall=configured.deadline_wall if configured else None,
     )
+
+
+def _must_be_ours(journal: Path, first: bytes) -> None:
+    """Somebody else's events.jsonl must not be written into: an engine would cut it down to what it understands."""
+    try:
+        decode(first)
+    except BadLine as error:
+        raise UsageError(
+            f"{journal} is not the journal of a run, or its beginning is damaged ({error}). Name another --output-dir."
+        ) from error

@@ -29,9 +29,9 @@ def run_engine(launch: Launch, *, json: bool = False, quiet: bool = False) -> Ex
     with ExitStack() as stack:
         stack.enter_context(rundir.hold_lock())
         session = open_session(stack, launch, rundir, json=json, quiet=quiet)
-        reason, finalized = _train(session, stack)
+        reason, finalized, failed_code = _train(session, stack)
         result = outcome(reason, finalized=finalized)
-        code = exit_code(result)
+        code = failed_code or exit_code(result)
         session.orders.inbox.expire_all(session.step)
         progress = session.progress
         patience = progress.patience if progress else None
@@ -54,8 +54,11 @@ def run_engine(launch: Launch, *, json: bool = False, quiet: bool = False) -> Ex
     return code
 
 
-def _train(session: Session, stack: ExitStack) -> tuple[Reason, bool]:
-    """Run the loop; every way out of it ends in Stopped. Returns the reason and whether Finalize ran."""
+def _train(session: Session, stack: ExitStack) -> tuple[Reason, bool, ExitCode | None]:
+    """Run the loop; every way out of it ends in Stopped.
+
+    Returns the reason, whether Finalize ran, and the exit code of a failure that has one of its own.
+    """
     life = session.life
     try:
         stack.enter_context(install(session.flags, phase=lambda: life.phase, paused=lambda: life.paused))
@@ -68,17 +71,17 @@ def _train(session: Session, stack: ExitStack) -> tuple[Reason, bool]:
         life.fire(Trigger.CLOSE)
     except Cancelled as cancelled:
         life.fire(Trigger.CANCEL, cancelled.reason)
-        return cancelled.reason, False
+        return cancelled.reason, False, None
     except Aborted as aborted:
         life.fire(Trigger.CANCEL, Reason.OPERATOR)
         session.orders.inbox.applied(aborted.order, session.step, "aborted")
-        return Reason.OPERATOR, False
+        return Reason.OPERATOR, False, None
     except JournalError:
         raise  # nothing can be recorded any more; run.py tells it
     except Exception as error:  # noqa: BLE001  (the last line of defence: recorded, told, and turned into an exit code)
         _fail(session, error)
-        return Reason.ERROR, False
-    return reason, True
+        return Reason.ERROR, False, error.exit_code if isinstance(error, UserError) else None
+    return reason, True, None
 
 
 def _fail(session: Session, error: Exception) -> None:

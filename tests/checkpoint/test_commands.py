@@ -41,9 +41,10 @@ def test_the_list_is_json_for_a_script(run, save_step):
     assert [(row["step"], row["eval_loss"], row["best"], row["ok"]) for row in rows] == [(500, 1.25, True, True)]
 
 
-def test_the_run_is_the_default_folder_here(run, save_step, monkeypatch, tmp_path):
+def test_without_a_name_it_is_the_run_of_this_place(run, save_step, monkeypatch, tmp_path):
     save_step(500)
-    run.rename(tmp_path / "therapeutic_moe_model")
+    (run / "events.jsonl").touch()
+    run.rename(tmp_path / "stint-demo")
     monkeypatch.chdir(tmp_path)
     assert "checkpoint-500" in call("list").output
 
