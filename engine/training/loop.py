@@ -15,12 +15,12 @@ from engine.training.build import build
 from engine.training.deadline import move_horizon, time_is_up, why_done
 from engine.training.evaluating import evaluate_now
 from engine.training.finalize import finalize
+from engine.training.memory import step_in_memory
 from engine.training.obey import obey
 from engine.training.preparing import prepare_run
 from engine.training.reporting import report_step, tell_early_stop
 from engine.training.saving import save_now
 from engine.training.session import Session
-from engine.training.step import take_step
 from engine.training.trainer import Trainer
 from states.phases import Cause, Phase, Reason, Trigger
 from states.schedule import learning_rate
@@ -59,7 +59,7 @@ def one_step(session: Session, trainer: Trainer) -> None:
     before = session.training
     rate = learning_rate(before.horizon, trainer.config.training.learning_rate)
     started = time.perf_counter()
-    stats = take_step(trainer, trainer.steps.at(before.step), rate=rate, ramp=trainer.balance_ramp(before.step))
+    stats = step_in_memory(session, trainer, rate=rate, ramp=trainer.balance_ramp(before.step))
     step_s = time.perf_counter() - started
     trainer.pace.stepped(step_s)
     session.progress = before.stepped(

@@ -21,6 +21,10 @@ from states.events import MessageLogged, RunFailed, RunStopped
 from states.phases import ExitCode, Phase, Reason, Trigger, exit_code, outcome
 from states.text import clean
 
+REMEDY = (
+    "This is a defect of Stint, not of your data. `--resume auto` goes on from the newest checkpoint that verifies."
+)
+
 
 def run_engine(launch: Launch, *, json: bool = False, quiet: bool = False) -> ExitCode:
     """Train in this process and return its exit code. Lines go to stdout, with `json` the journal's own."""
@@ -94,6 +98,7 @@ def _fail(session: Session, error: Exception) -> None:
             traceback="" if told else clean("".join(traceback.format_exception(error))),
             phase=session.life.phase,
             step=session.step,
+            remedy="" if told else REMEDY,
         )
     )
     if session.life.phase is not Phase.STOPPED:

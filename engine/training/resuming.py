@@ -37,16 +37,16 @@ def run_of(checkpoint: str) -> Path:
             f"one; `python run.py checkpoint list {path}` shows them all."
         )
     run = path.absolute().parent
+    if not RunDir(run).events.is_file():
+        raise UsageError(
+            f"--resume {path} is no checkpoint of a run: there is no events.jsonl beside it. Give `auto`, or a "
+            "checkpoint such as RUN/checkpoint-500."
+        )
     verdict = verify(path)
     if not verdict.ok:
         raise UsageError(
             f"--resume {path} is no checkpoint to go on from: {verdict.why}. `--resume auto` takes the newest one "
             f"that verifies; `python run.py checkpoint verify {run}` judges them all."
-        )
-    if not RunDir(run).events.is_file():
-        raise UsageError(
-            f"--resume {path}: there is no run around this checkpoint ({run} holds no events.jsonl). Name it inside "
-            "its run directory."
         )
     return run
 

@@ -23,7 +23,7 @@ def die() -> None:
 
 
 def at_step(number: int) -> None:
-    import engine.training.loop as loop
+    import engine.training.memory as loop
 
     original = loop.take_step
 

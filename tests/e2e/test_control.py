@@ -28,7 +28,7 @@ from states.phases import Cause, ExitCode, Outcome, Phase, Reason
 
 SETUP = "engine.training.preparing.read_sources"
 INIT = "engine.training.build.load_base"
-STEP = "engine.training.loop.take_step"
+STEP = "engine.training.memory.take_step"
 EVALUATION = "engine.training.evaluating.evaluate"
 FINALIZE = "engine.training.finalize.evaluate"
 WARMUP_CALL, MAIN_CALL = 1, 9
@@ -217,7 +217,7 @@ def test_user_signals_checkpoint_and_pause(bench):
 
 
 def test_a_deadline_completes_a_shorter_horizon_in_time(bench):
-    bench.monkeypatch.setattr("engine.training.loop.take_step", slowly(bench))
+    bench.monkeypatch.setattr(STEP, slowly(bench))
     began = time.time()
     hours = 12.0 / 3600.0
     assert bench.go(hours=hours, overrides=("training.num_train_epochs=100", "training.eval_steps=50")) == 0
