@@ -66,7 +66,8 @@ class Cockpit(App[int]):
         self._heard = self._started
         self._trouble = ""
         self._playhead: Playhead | None = None
-        self._held: RunView | None = None
+        self._held: tuple[RunView, float] | None = None
+        """The view that is held still, and the moment it was."""
         self._requests: tuple[Request, ...] = ()
         self._by_time = False
         self._hint = ""
@@ -94,6 +95,7 @@ class Cockpit(App[int]):
     def on_unmount(self) -> None:
         """End the threads."""
         self._source.close()
+        self.parted()
         terminal.restore_title(self)
         with contextlib.suppress(ValueError, NotImplementedError, RuntimeError):
             terminal.back_to_default()
@@ -104,8 +106,14 @@ class Cockpit(App[int]):
 
     def frame(self, *, frozen: bool = True) -> Frame:
         """The screen at this moment; with `frozen` false, the run at this moment, whatever picture is held still."""
-        now = self._heard if self._playhead is not None else self._clock()
-        view = self._held if self._held is not None and frozen else self._view
+        view, now = self._view, self._clock()
+        if self._held is not None and frozen:
+            view, now = self._held
+        elif self._playhead is not None:
+            now = self._heard
+        elif self._link is Link.LOADING and view.seq >= 0:
+            # What is read so far is the past: it is shown as it was then.
+            now = view.wall
         return Frame(
             view=view,
             link=self._link,
@@ -154,6 +162,13 @@ class Cockpit(App[int]):
         self._view, self._link, self._heard = message.view, message.link, message.heard or self._heard
         self._trouble, self._playhead = message.trouble, message.playhead
         self._dirty = True
+        self.advanced(message)
+
+    def advanced(self, message: Advanced) -> None:
+        """For what a kind of cockpit does besides."""
+
+    def parted(self) -> None:
+        """For what a kind of cockpit still has to end."""
 
     def hint(self, text: str) -> None:
         """Say something on the line above the keys, for a while."""

@@ -41,16 +41,14 @@ class LiveCockpit(Cockpit):
         self._presence = presence
         self._attended = 0
 
-    def on_unmount(self) -> None:
-        """End the threads, and say good-bye to the engine."""
-        super().on_unmount()
+    def parted(self) -> None:
+        """Ask no more, and say good-bye to the engine."""
         self._desk.close()
         if self._presence is not None:
             self._presence.close()
 
-    def on_advanced(self, message: Advanced) -> None:
-        """As ever; and show every new engine process that somebody watches."""
-        super().on_advanced(message)
+    def advanced(self, message: Advanced) -> None:
+        """Show every new engine process that somebody watches."""
         pid = message.view.identity.pid
         if self._presence is not None and message.link is Link.LIVE and pid != self._attended:
             self._attended = pid
@@ -103,7 +101,7 @@ class LiveCockpit(Cockpit):
 
     def action_freeze(self) -> None:
         """Hold the picture still, or catch up."""
-        self._held = None if self._held is not None else self._view
+        self._held = None if self._held is not None else (self._view, self._clock())
         self.paint()
 
     def action_interrupt(self) -> None:

@@ -24,7 +24,7 @@ MARGIN_S = 5.0
 """The engine is spawned a little before the cockpit's modules are loaded; its first records may be this old."""
 
 Post = Callable[[Advanced], object]
-"""Textual's `post_message`: safe from any thread, never blocks."""
+"""Textual's `post_message`: safe from any thread, never blocks; False when nobody takes the message."""
 
 
 class Source(Protocol):
@@ -90,8 +90,8 @@ class LiveSource:
                     self.probe(follower)
                 state = (self.view.seq, self.link, self.trouble)
                 if state != told:
-                    told = state
-                    post(Advanced(self.view, self.link, heard=self._heard, trouble=self.trouble))
+                    news = Advanced(self.view, self.link, heard=self._heard, trouble=self.trouble)
+                    told = None if post(news) is False else state
                 if not moved:
                     self._closing.wait(POLL_S)
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from types import ModuleType
 
 import pexpect
 import pytest
+from pexpect import fdpexpect
 
 from engine.run.rundir import RunDir
 from states.codec import encode
@@ -34,12 +39,32 @@ def test_the_cockpit_never_loads_what_trains() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def viewer(home: Path) -> pexpect.spawn:
-    environment = {**os.environ, "TERM": "xterm-256color", "TZ": "UTC"}
-    code = VIEWER.format(root=str(ROOT), home=str(home))
-    return pexpect.spawn(
-        sys.executable, ["-c", code], dimensions=(24, 80), timeout=30, env=environment, encoding="utf-8"
-    )
+class Viewer:
+    """A cockpit on a terminal of 80 x 24. No fork of this process: it may have threads."""
+
+    def __init__(self, home: Path) -> None:
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", VIEWER.format(root=str(ROOT), home=str(home))],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            env={**os.environ, "TERM": "xterm-256color"},
+        )
+        os.close(slave)
+        self.screen = fdpexpect.fdspawn(master, timeout=30, encoding="utf-8")
+
+    def until(self, word: str) -> None:
+        self.screen.expect(word)
+
+    def ending(self) -> tuple[int, str]:
+        """The exit code, and all that came after the last word waited for."""
+        self.screen.expect(pexpect.EOF)
+        text = self.screen.before
+        self.screen.close()
+        return self.process.wait(timeout=10), text
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
@@ -47,15 +72,14 @@ def test_a_signal_restores_the_terminal(number: signal.Signals, code: int, tmp_p
     home = RunDir(tmp_path)
     home.events.write_bytes(b"".join(map(encode, tales.tell(tales.DEMO, until=20, ended=False))))
     with home.hold_lock():
-        child = viewer(tmp_path)
-        child.expect("LIVE")
-        child.kill(number)
-        child.expect(pexpect.EOF)
-        child.close()
-    assert child.exitstatus == code
-    assert LEAVE_ALTERNATE_SCREEN in child.before
-    assert SHOW_CURSOR in child.before
-    assert "attach again: python run.py attach" in child.before
+        viewer = Viewer(tmp_path)
+        viewer.until("LIVE")
+        viewer.process.send_signal(number)
+        left, text = viewer.ending()
+    assert left == code
+    assert LEAVE_ALTERNATE_SCREEN in text
+    assert SHOW_CURSOR in text
+    assert "attach again: python run.py attach" in text
 
 
 def test_detaching_leaves_a_receipt_and_no_trace_on_the_run(tmp_path: Path, tales: ModuleType) -> None:
@@ -63,22 +87,21 @@ def test_detaching_leaves_a_receipt_and_no_trace_on_the_run(tmp_path: Path, tale
     home.events.write_bytes(b"".join(map(encode, tales.tell(tales.DEMO, until=20, ended=False))))
     before = home.events.read_bytes()
     with home.hold_lock():
-        child = viewer(tmp_path)
-        child.expect("LIVE")
-        child.send("q")
-        child.expect(pexpect.EOF)
-        child.close()
-    assert child.exitstatus == 0
-    assert "Training goes on" in child.before
+        viewer = Viewer(tmp_path)
+        viewer.until("LIVE")
+        viewer.screen.send("q")
+        left, text = viewer.ending()
+    assert left == 0
+    assert "Training goes on" in text
     assert home.events.read_bytes() == before
 
 
 def test_a_run_that_is_gone_is_lost_and_leaves_with_one(tmp_path: Path, tales: ModuleType) -> None:
     home = RunDir(tmp_path)
     home.events.write_bytes(b"".join(map(encode, tales.tell(tales.DEMO, until=20, ended=False))))
-    child = viewer(tmp_path)
-    child.expect("LOST")
-    child.send("q")
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 1
+    viewer = Viewer(tmp_path)
+    viewer.until("LOST")
+    viewer.screen.send("q")
+    left, text = viewer.ending()
+    assert left == 1
+    assert "without a last record" in text

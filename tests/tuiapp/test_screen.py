@@ -100,6 +100,21 @@ async def test_a_console_without_unicode_is_served_in_ascii(tales: ModuleType, s
         assert text_of(app.dashboard).isascii()
 
 
+async def test_without_colour_everything_is_still_there(
+    tales: ModuleType, stage: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = stage.cockpit(tales.view(tales.LARGE, until=430))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause(0.3)
+        assert app.no_color
+        assert "\u25cf MAIN" in text_of(app.dashboard)
+        await pilot.press("x")
+        await pilot.pause(0.2)
+        shown = "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+        assert "\u25b6 Finish gracefully" in shown
+
+
 async def test_a_panel_that_reads_as_before_is_not_sent_again(tales: ModuleType, stage: ModuleType) -> None:
     app = stage.cockpit(tales.view(tales.LARGE, until=430))
     async with app.run_test(size=(160, 45)) as pilot:
