@@ -138,11 +138,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _grammar(program: object) -> Grammar:
     assert isinstance(program, TyperGroup)
-    options = [option for option in program.commands[DEFAULT].params if not getattr(option, "is_flag", True)]
+    flags: set[str] = set()
+    valued: set[str] = set()
+    for option in program.commands[DEFAULT].params:
+        (flags if getattr(option, "is_flag", False) else valued).update(option.opts)
+    groups = [name for name, command in program.commands.items() if isinstance(command, TyperGroup)]
     return Grammar(
-        commands=[name for name, command in program.commands.items() if not isinstance(command, TyperGroup)],
-        groups=[name for name, command in program.commands.items() if isinstance(command, TyperGroup)],
-        valued=frozenset(spelling for option in options for spelling in option.opts),
+        commands=[name for name in program.commands if name not in groups], groups=groups, flags=flags, valued=valued
     )
 
 

@@ -24,6 +24,8 @@ class Grammar:
     commands: Collection[str]
     groups: Collection[str]
     """Names that a command of their own must follow."""
+    flags: Collection[str]
+    """Options of `train` that take no value."""
     valued: Collection[str]
     """Options of `train` whose value is the next word."""
 
@@ -61,6 +63,8 @@ def _without_command(words: list[str], grammar: Grammar) -> list[str]:
     is_value = False
     for index, word in enumerate(words):
         if is_value or word.startswith("-"):
+            if not is_value and word.partition("=")[0] not in (*grammar.flags, *grammar.valued):
+                return words  # an unknown option: typer says so, and what follows may be its value
             is_value = not is_value and word in grammar.valued
             continue
         if word == DEFAULT:
