@@ -41,8 +41,8 @@ def _halve(session: Session, trainer: Trainer) -> None:
     if after >= before:
         raise OutOfMemory(
             f"Out of memory at step {session.step + 1} with bins of {before:,} tokens, and the longest conversation "
-            f"already needs {longest:,}. Lower max_length, set gradient_checkpointing to true, or optimization_priority "
-            'to "memory_efficient", and start again; `--resume auto` keeps the old settings.'
+            f"already needs {longest:,}. Lower max_length, set gradient_checkpointing to true, or the "
+            'optimization_priority to "memory_efficient", and start again; `--resume auto` keeps the old settings.'
         )
     trainer.bin_tokens = trainer.runtime["bin_tokens"] = after
     session.emit(MemoryReduced(step=session.step, old_bin_tokens=before, new_bin_tokens=after))
