@@ -126,7 +126,7 @@ def _host(host: Host, frame: Frame, width: int, height: int) -> list[Row]:
         rows.append(
             [
                 *say((f"{'load':<6}", ink.LABEL)),
-                *spark(recent(frame.view.host_cpu, width - 6), width - 6, ink.BAND, frame.glyphs, floor=0.0),
+                *spark(recent(frame.view.host_cpu, width - 6), width - 6, ink.HAZE, frame.glyphs, floor=0.0),
             ]
         )
     return rows[:height]
