@@ -1,4 +1,4 @@
-"""Shared small things: a real Hugging Face checkpoint and a dataset, made once per session, and runs in this process."""
+"""Shared small things: a Hugging Face checkpoint, a dataset and a run, made once per session, and a command line."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import json
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ WORDS = {
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}"
     "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}"
-    "{% if m['role'] == 'user' %}[INST] {{ m['content'] }} [/INST]{% else %} {{ m['content'] }}{{ eos_token }}{% endif %}"
+    "{% if m['role'] == 'user' %}[INST] {{ m['content'] }} [/INST]"
+    "{% else %} {{ m['content'] }}{{ eos_token }}{% endif %}"
     "{% endfor %}"
 )
 
@@ -100,37 +102,87 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def write_config(
+    folder: Path,
+    base: Path,
+    dataset: Path,
+    run: Path,
+    *,
+    safety: dict[str, Any] | None = None,
+    moe: dict[str, Any] | None = None,
+    **training: Any,
+) -> Path:
+    """Write a small configuration; keyword arguments change training_config.json, `safety` safety_config.json."""
+    folder.mkdir(exist_ok=True)
+    settings = {
+        "base_model": str(base),
+        "dataset": str(dataset),
+        "num_train_epochs": 2,
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 1,
+        "learning_rate": 5e-3,
+        "warmup_steps": 3,
+        "eval_steps": 5,
+        "logging_steps": 2,
+        "max_length": 256,
+        "bin_tokens": 256,
+        "threads": 1,
+        "device": "cpu",
+        "dtype": "float32",
+        "output_dir": str(run),
+        "max_training_hours": 1.0,
+    }
+    (folder / "training_config.json").write_text(json.dumps(settings | training))
+    (folder / "safety_config.json").write_text(json.dumps({"checkpoint_interval_minutes": 30} | (safety or {})))
+    (folder / "moe_training_config.json").write_text(json.dumps(moe or {}))
+    return folder
+
+
 Configure = Callable[..., Path]
 
 
 @pytest.fixture
 def configured(tmp_path: Path, tiny_base: Path, tiny_dataset: Path) -> Configure:
-    """Write a small configuration folder; keyword arguments change training_config.json, `safety` safety_config.json."""
+    """`write_config` into this test's folder, for a run beside it."""
 
-    def write(*, safety: dict[str, Any] | None = None, moe: dict[str, Any] | None = None, **training: Any) -> Path:
-        folder = tmp_path / "config"
-        folder.mkdir(exist_ok=True)
-        base = {
-            "base_model": str(tiny_base),
-            "dataset": str(tiny_dataset),
-            "num_train_epochs": 2,
-            "per_device_train_batch_size": 4,
-            "gradient_accumulation_steps": 1,
-            "learning_rate": 5e-3,
-            "warmup_steps": 3,
-            "eval_steps": 5,
-            "logging_steps": 2,
-            "max_length": 256,
-            "bin_tokens": 256,
-            "threads": 1,
-            "device": "cpu",
-            "dtype": "float32",
-            "output_dir": str(tmp_path / "run"),
-            "max_training_hours": 1.0,
-        }
-        (folder / "training_config.json").write_text(json.dumps(base | training))
-        (folder / "safety_config.json").write_text(json.dumps({"checkpoint_interval_minutes": 30} | (safety or {})))
-        (folder / "moe_training_config.json").write_text(json.dumps(moe or {}))
-        return folder
+    def write(**choices: Any) -> Path:
+        return write_config(tmp_path / "config", tiny_base, tiny_dataset, tmp_path / "run", **choices)
 
     return write
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+
+Typed = Callable[..., Said]
+
+
+@pytest.fixture
+def typed(capsys: pytest.CaptureFixture[str]) -> Typed:
+    """Type a command line in this process: `typed("status", run)` is `python run.py status RUN`."""
+    from run import main
+
+    def type_in(*words: object) -> Said:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return Said(code=code, out=out, err=err)
+
+    return type_in
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_dataset: Path) -> Path:
+    """A run that ended well, with its configuration beside it in `config`. Shared: copy it to change it."""
+    from run import main
+
+    home = tmp_path_factory.mktemp("finished")
+    config = write_config(home / "config", tiny_base, tiny_dataset, home / "run")
+    assert main(["--no-tui", "--config", str(config)]) == 0
+    return home / "run"

@@ -106,7 +106,7 @@ class RunDir:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(
-                f"{self.path}: cannot be the run directory ({error.strerror}); choose another --output-dir"
+                f"The run directory {self.path} cannot be made: {error.strerror}. Choose another --output-dir."
             ) from error
         # Network volumes may refuse chmod; the socket's peer check holds there all the same.
         with contextlib.suppress(OSError):
@@ -140,14 +140,14 @@ class RunDir:
                 if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
                     raise UsageError(
                         f"{self.lock}: this file system has no locks ({error.strerror}), so two runs "
-                        "could overwrite each other; choose another --output-dir"
+                        "could overwrite each other. Choose another --output-dir."
                     ) from error
                 if time.monotonic() > give_up:
                     info = self.read_engine()
                     who = f" (pid {info.pid})" if info else ""
                     raise RunBusy(
-                        f"{self.path}: an engine{who} is already training here; attach to it with "
-                        f"`run.py attach {self.path}`, or choose another --output-dir"
+                        f"{self.path}: an engine{who} is already training here. `python run.py attach {self.path}` "
+                        "shows it; another --output-dir starts a second run."
                     ) from error
                 time.sleep(0.02)
             else:

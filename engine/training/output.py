@@ -41,9 +41,10 @@ def check_free(directory: Path) -> None:
 
 def check_writable(directory: Path) -> None:
     """Refuse a place where nothing can be written, as far as that shows without writing. Raises `UsageError`."""
-    nearest = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
+    wanted = directory.absolute()
+    nearest = next(path for path in (wanted, *wanted.parents) if path.exists())
     if not nearest.is_dir():
-        what = "is a file" if nearest == directory.absolute() else f"cannot be made: {nearest} is a file"
+        what = "is a file" if nearest == wanted else f"cannot be made: {nearest} is a file"
         raise UsageError(
             f"The output directory {directory} {what}. Name a directory with --output-dir that is empty or does not "
             "exist yet."
@@ -53,6 +54,13 @@ def check_writable(directory: Path) -> None:
             f"The output directory {directory} cannot be written: {nearest} is read-only for you. Name another place "
             "with --output-dir."
         )
+    longest = os.pathconf(nearest, "PC_NAME_MAX")
+    for name in wanted.relative_to(nearest).parts:
+        if len(os.fsencode(name)) > longest:
+            raise UsageError(
+                f"The output directory {directory} cannot be made: a name in it is longer than {longest} bytes. Name a "
+                "shorter one with --output-dir."
+            )
 
 
 def _read_only(path: Path) -> bool:
