@@ -68,7 +68,8 @@ class Layout:
 
     def counts(self, buffer: torch.Tensor) -> torch.Tensor:
         """(layers, width) -> (layers, experts) assignments over all domains."""
-        return buffer[:, : self.cells].view(self.num_layers, -1, self.num_experts).sum(1)
+        # The middle size is spelt out: with no layers, as in plain LoRA, there is nothing to infer it from.
+        return buffer[:, : self.cells].view(self.num_layers, len(self.domains) + 1, self.num_experts).sum(1)
 
     def read(self, buffer: torch.Tensor) -> RoutingSample | None:
         """Bring a buffer to the host with one copy; None when nothing was counted."""

@@ -186,3 +186,13 @@ def test_usage_survives_a_round_trip_and_the_wrong_shape_is_refused(build) -> No
     assert torch.equal(other.routing.usage, adapted.routing.usage)
     with pytest.raises(ValueError, match="usage is"):
         other.routing.load_state({"usage": torch.zeros(3, 4)})
+
+
+def test_a_model_without_experts_steps_through_all_of_it_with_nothing_to_count(build) -> None:
+    adapted = build(mode="lora")
+    loss, gradients = train(adapted, cut(2))
+    adapted.routing.end_step()
+    assert loss > 0
+    assert gradients
+    assert adapted.routing.sample() is None
+    assert adapted.routing.sample_evaluation() is None
