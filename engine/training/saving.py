@@ -15,7 +15,7 @@ from engine.checkpoint.retention import prune
 from engine.checkpoint.store import save
 from engine.checkpoint.trainer_state import NAME as TRAINER_STATE
 from engine.checkpoint.trainer_state import TrainerState, read_trainer_state, write_trainer_state
-from engine.checkpoint.verify import newest_valid, verify
+from engine.checkpoint.verify import best_of, found, newest_valid, verify
 from engine.model.export import adapter_writers, read_adapter
 from engine.training.progress import Progress
 from engine.training.session import Session
@@ -41,6 +41,9 @@ def save_now(session: Session, trainer: Trainer, cause: Cause, *, eval_loss: flo
     progress = replace(before, saved_step=before.step)
     name = f"checkpoint-{progress.step}"
     best = progress.patience.best_step == progress.step
+    if best and eval_loss is None:
+        # Saved once more at the step of the best evaluation: it stays the best.
+        eval_loss = progress.patience.best_loss
     session.emit(CheckpointStarted(step=progress.step, path=name, cause=cause))
     writers: dict[str, Callable[[Path], None]] = {
         **adapter_writers(trainer.adapted, session.config.training.base_model),
@@ -74,10 +77,14 @@ def save_now(session: Session, trainer: Trainer, cause: Cause, *, eval_loss: flo
 
 
 def best_checkpoint(session: Session) -> Path | None:
-    """Directory of the best checkpoint so far, if an evaluation has made one."""
+    """Directory of the best evaluation's checkpoint; where it could not be written, of the best on disk, or the newest."""
     step = session.training.patience.best_step
     path = session.rundir.path / f"checkpoint-{step}"
-    return path if step is not None and path.is_dir() else None
+    if step is not None and path.is_dir():
+        return path
+    sound = [item for item in found(session.rundir.path) if item.verdict.ok]
+    chosen = best_of(sound) or (sound[-1] if sound else None)
+    return chosen.path if chosen else None
 
 
 def find_checkpoint(session: Session) -> Path | None:
