@@ -107,6 +107,7 @@ def write_config(
     base: Path,
     dataset: Path,
     run: Path,
+    /,
     *,
     safety: dict[str, Any] | None = None,
     moe: dict[str, Any] | None = None,

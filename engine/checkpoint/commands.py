@@ -20,6 +20,9 @@ from states.wording import size
 
 app = typer.Typer(no_args_is_help=True, help="List, verify and remove the checkpoints of a run.")
 
+USUAL_KEEP = 5
+"""What `save_total_limit` is where nobody states it."""
+
 Run = Annotated[Path | None, typer.Argument(metavar="RUN", help="Run directory. Default: the run of this place.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")]
 
@@ -78,8 +81,10 @@ def verify_checkpoints(
 
 @app.command("prune")
 def prune_checkpoints(
-    keep: Annotated[int, typer.Option(min=1, help="How many of the newest to keep; the best stays as well.")],
     run: Run = None,
+    keep: Annotated[
+        int, typer.Option(min=1, help="How many of the newest to keep; the best stays as well.")
+    ] = USUAL_KEEP,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     as_json: Json = False,
 ) -> None:
