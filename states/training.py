@@ -94,14 +94,16 @@ def rolled_back(view: RunView, step: int) -> RunView:
 def evaluated(view: RunView, event: EvalCompleted, wall: float) -> RunView:
     """One more evaluation; one of the same step and scope takes the place of its predecessor."""
     same = [item for item in view.evaluations if (item.step, item.scope) == (event.step, event.scope)]
+    loss = finite(event.loss)
     evaluation = Evaluation(
         step=event.step,
         wall=wall,
         scope=event.scope,
-        loss=finite(event.loss),
+        loss=loss,
         eval_s=event.eval_s,
+        # One that was cut short is nobody's best, whatever it was to judge.
         # Repeating the best evaluation cannot improve on it, and must not lose it.
-        best=event.best or any(item.best for item in same),
+        best=(event.best and loss is not None) or any(item.best for item in same),
         targets=event.targets,
         domains={name: finite(loss) for name, loss in event.domains.items()},
     )
@@ -110,7 +112,7 @@ def evaluated(view: RunView, event: EvalCompleted, wall: float) -> RunView:
         view,
         task=None if view.task and view.task.name == "evaluate" else view.task,
         evaluations=(*(item for item in view.evaluations if item not in same), evaluation)[-KEPT:],
-        best=evaluation if evaluation.best else view.best,
+        best=evaluation if evaluation.best and loss is not None else view.best,
         evals_since_best=since,
     )
 

@@ -281,6 +281,15 @@ def test_only_the_running_task_makes_progress_and_ends():
     assert fold(journal(TaskCompleted(task="load", task_s=1)), view).task is None
 
 
+def test_a_final_evaluation_that_was_cut_short_leaves_the_best_as_it_is():
+    """Hurrying Finalize interrupts the judgement of the best model, which then has no loss."""
+    view = view_of(evaluated(10, 2.0, best=True), evaluated(10, None, best=True, scope="full"))
+    assert (view.best.step, view.best.scope, view.best.loss) == (10, "subset", 2.0)
+    judged = fold(journal(evaluated(10, 1.9, best=True, scope="full")), view)
+    assert judged.best.loss == 1.9
+    assert fold(journal(evaluated(10, None, best=True, scope="full")), judged).best.loss == 1.9
+
+
 def test_checkpoints_on_disk_are_listed_and_only_one_is_best():
     view = view_of(saved(10, best=True), saved(20, best=True), saved(30), saved(20, best=True))
     assert [(item.step, item.best) for item in view.checkpoints] == [(10, False), (30, False), (20, True)]
