@@ -150,6 +150,7 @@ class StopMenu(Dialog):
             if typed == ABORT_WORD:
                 self.dismiss(Abort())
             else:
+                event.input.value = ""
                 self.query_one("#ask", Static).update(Text(f"Not aborted: type the word {ABORT_WORD}.", style=ink.WARN))
             return
         seconds = minutes_typed(typed)

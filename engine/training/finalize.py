@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from engine.checkpoint.errors import CheckpointFailed
 from engine.checkpoint.root import publish
 from engine.model.export import read_adapter
 from engine.training.card import root_writers
@@ -20,12 +21,14 @@ from states.phases import Cause, Reason, Trigger
 
 PUBLISH_MARGIN_S = 2.0
 """Kept for publishing the best model's files when the window closes on Finalize."""
+_REMEDY = "Free space or check the disk; `--resume auto` then"
 
 
 def finalize(session: Session, trainer: Trainer, reason: Reason) -> None:
     """Make what was trained durable first; then whatever the time left allows.
 
     After a signal the run is resumable and its host may be about to vanish: only the checkpoint is written.
+    Raises `CheckpointFailed` where the best model could not be kept: such a run is not finished, and can be resumed.
     """
     end_pause(session)
     if reason is Reason.SIGNAL:
@@ -37,23 +40,30 @@ def finalize(session: Session, trainer: Trainer, reason: Reason) -> None:
         save_now(session, trainer, Cause.FINAL)
     if session.training.evaluated_step != session.step and not hurried():
         evaluate_now(session, trainer, stop=hurried)
-    best = best_checkpoint(session) or session.rundir.path / f"checkpoint-{session.training.saved_step}"
-    final_loss = None
-    if not hurried():
-        final_loss = _judge(session, trainer, best, hurried)
-    if best.is_dir():
-        with session.task("publish the best model", detail=best.name):
-            writers = root_writers(session, trainer, final_loss=final_loss)
-            publish(session.rundir.path, best, writers)
+    best = best_checkpoint(session)
+    if best is None:
+        raise CheckpointFailed(
+            f"No checkpoint could be written, so nothing of what was trained is on disk. {_REMEDY} begins again."
+        )
+    step = int(best.name.rpartition("-")[2])
+    final_loss = None if hurried() else _judge(session, trainer, best, step, hurried)
+    with session.task("publish the best model", detail=best.name):
+        writers = root_writers(session, trainer, final_loss=final_loss)
+        publish(session.rundir.path, best, writers)
+    best_step = session.training.patience.best_step
+    wanted = session.step if best_step is None else best_step
+    if step != wanted:
+        raise CheckpointFailed(
+            f"The checkpoint of the best model, of step {wanted:,}, is not on disk, so {best.name} is published in its "
+            f"place. {_REMEDY} goes on from step {session.training.saved_step:,}."
+        )
 
 
-def _judge(session: Session, trainer: Trainer, best: Path, stop: Callable[[], bool]) -> float | None:
-    """Loss of the best checkpoint over the whole validation set; None where time or patience ran out."""
-    if best.name != f"checkpoint-{session.step}" and best.is_dir():
+def _judge(session: Session, trainer: Trainer, best: Path, step: int, stop: Callable[[], bool]) -> float | None:
+    """Loss of the best checkpoint, of `step`, on the whole validation set; None where time or patience ran out."""
+    if step != session.step:
         with session.task("load the best checkpoint", detail=best.name):
             read_adapter(trainer.adapted, best)
-    step = session.training.patience.best_step
-    step = session.step if step is None else step
     session.emit(EvalStarted(step=step, scope="full", conversations=len(trainer.validation)))
     result = evaluate(trainer, trainer.validation, stop)
     session.emit(

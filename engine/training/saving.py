@@ -77,7 +77,7 @@ def save_now(session: Session, trainer: Trainer, cause: Cause, *, eval_loss: flo
 
 
 def best_checkpoint(session: Session) -> Path | None:
-    """Directory of the best evaluation's checkpoint; where it could not be written, of the best on disk, or the newest."""
+    """Directory of the best evaluation's checkpoint; where that is not on disk, of the best there is, or the newest."""
     step = session.training.patience.best_step
     path = session.rundir.path / f"checkpoint-{step}"
     if step is not None and path.is_dir():

@@ -1,11 +1,14 @@
-"""An engine in this process whose loop can be held at a chosen point while a real client speaks to its socket."""
+"""An engine in this process whose loop can be held at a chosen point, and engines and terminals as real processes."""
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -78,3 +81,54 @@ class Bench:
 @pytest.fixture
 def bench(configured: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return Bench(run=tmp_path / "run", config=configured(), monkeypatch=monkeypatch)
+
+
+def _load(name: str) -> ModuleType:
+    """A helper beside this file: with importlib import mode the tests are no package to import it from."""
+    spec = importlib.util.spec_from_file_location(f"e2e_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+TERMINALS = _load("terminals")
+
+
+@pytest.fixture
+def terminals() -> ModuleType:
+    """Helpers for real processes."""
+    return TERMINALS
+
+
+@pytest.fixture
+def lasting(tmp_path: Path, tiny_base: Path, tiny_dataset: Path) -> Iterator[Callable[..., Any]]:
+    """Configure a run that lasts until a test ends it; whatever engine is left at the end is killed."""
+    runs: list[Any] = []
+
+    def configure(*, at: Path | None = None, **training: Any) -> Any:
+        home = tmp_path / f"lasting-{len(runs)}"
+        path = (at or home) / "run"
+        config = TERMINALS.lasting_config(home / "config", tiny_base, tiny_dataset, path, **training)
+        runs.append(TERMINALS.Run(path=path, config=config))
+        return runs[-1]
+
+    yield configure
+    for run in runs:
+        run.kill()
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[..., Any]]:
+    """Open `run.py` in a terminal; those still open at the end are closed."""
+    opened: list[Any] = []
+
+    def open_terminal(*words: str | Path, columns: int = 80, rows: int = 24) -> Any:
+        opened.append(TERMINALS.Terminal(*words, columns=columns, rows=rows))
+        return opened[-1]
+
+    yield open_terminal
+    for one in opened:
+        one.close()
