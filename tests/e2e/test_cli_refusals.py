@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.run.rundir import RunDir
 
+RUN_PY = Path(__file__).resolve().parents[2] / "run.py"
 USAGE, DATA = 2, 3
 THERAPY = {"text": "Client: I cannot sleep.\nTherapist: What keeps you awake?"}
 
@@ -380,6 +382,27 @@ def test_a_wrong_command_line_says_what_is_right(
     (here / "text").write_text("once upon a time\n")
     (here / "nothing").touch()
     assert re.search(complaint, refused(*words, code=USAGE))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "complaint"),
+    [
+        ("--no-tui --config {config} --dataset gone.json", DATA, "There is no data set at"),
+        ("--config {config} --hours 0 --detach", USAGE, "must be greater than 0"),
+        ("--json --config {config} --resume auto", USAGE, "There is nothing to resume in"),
+        ("--config {config} --output-dir {config}", USAGE, "holds other files (moe_training_config.json, "),
+        ("trian", USAGE, "Did you mean `train`?"),
+    ],
+)
+def test_a_process_of_its_own_refuses_alike(here: Path, config: Path, words: str, code: int, complaint: str) -> None:
+    typed = [sys.executable, str(RUN_PY), *words.format(config=config).split()]
+    before = tree(here.parent)
+    said = subprocess.run(typed, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60)
+    assert (said.returncode, said.stdout) == (code, "")
+    assert said.stderr.startswith("stint: ")
+    assert said.stderr.count("\n") == 1
+    assert complaint in said.stderr
+    assert tree(here.parent) == before
 
 
 def test_attach_without_a_terminal_points_at_status(
