@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Union, get_args
 
+from states.events_experts import ExpertsAlarmed, ExpertsExamined, ExpertsSampled
 from states.events_run import (
     ClientAttached,
     ClientDetached,
@@ -38,7 +39,6 @@ from states.events_training import (
     EarlyStopTriggered,
     EvalCompleted,
     EvalStarted,
-    ExpertsSampled,
     MemoryReduced,
     ModelLoaded,
     RunPlanned,
@@ -81,6 +81,8 @@ Event = Union[  # noqa: UP007  (get_args needs the union as a value)
     CheckpointPruned,
     CheckpointSkipped,
     ExpertsSampled,
+    ExpertsAlarmed,
+    ExpertsExamined,
     GpuSampled,
     HostSampled,
     DeadlineReplanned,
@@ -142,6 +144,8 @@ __all__ = [
     "EvalCompleted",
     "EvalStarted",
     "Event",
+    "ExpertsAlarmed",
+    "ExpertsExamined",
     "ExpertsSampled",
     "GpuDevice",
     "GpuSampled",

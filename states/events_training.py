@@ -1,4 +1,4 @@
-"""What happens in training: data, model, plan, steps, evaluations, checkpoints, experts, time.
+"""What happens in training: data, model, plan, steps, evaluations, checkpoints, time.
 
 Part of the catalogue in `states.events`, which is what everybody imports.
 """
@@ -174,25 +174,6 @@ class CheckpointSkipped:
     kind: ClassVar[str] = "checkpoint.skipped"
     path: str
     why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpertsSampled:
-    """Token counts per layer and expert over `window_steps` steps (train) or over one evaluation (eval)."""
-
-    kind: ClassVar[str] = "experts.sampled"
-    step: int
-    source: str
-    """`train` or `eval`."""
-    window_steps: int
-    counts: tuple[tuple[int, ...], ...]
-    """(layers, experts): assignments, each token counts top_k times."""
-    token_entropy: tuple[float | None, ...]
-    """(layers,): mean entropy of the router's distribution, nats."""
-    balance_loss: float | None
-    """Mean over layers of E * sum_e F_e P_e; 1.0 is balanced."""
-    domains: dict[str, tuple[int, ...]]
-    """domain -> (experts,): assignments summed over layers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

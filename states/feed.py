@@ -11,7 +11,7 @@ from states import events as e
 from states.phases import Outcome, Phase, Reason
 from states.text import one_line
 from states.view import RunView
-from states.wording import duration, loss_words, number, size
+from states.wording import alarm_words, duration, loss_words, number, size
 
 WHY = {
     Reason.TARGET: "all planned steps are done",
@@ -24,6 +24,8 @@ WHY = {
 """Each reason in words that can follow a colon."""
 BRIEF_S = 1.0
 """A task over sooner is not worth a line: whoever watched has seen it start."""
+LEVELS = ("good", "warn", "bad")
+"""Tones an alarm may have."""
 _TONES = {"warning": "warn", "error": "bad", "critical": "bad"}
 
 
@@ -80,6 +82,8 @@ def _story(view: RunView, event: e.Event | e.Unknown) -> Said | None:
             return Said("pause", f"going on after {duration(event.paused_s)}")
         case e.EvalCompleted():
             return _evaluation(event)
+        case e.ExpertsExamined():
+            return _examined(event)
         case e.CheckpointCompleted():
             best = ", best so far" if event.best else ""
             text = f"{event.path}, {size(event.bytes)} in {duration(event.save_s)} ({event.cause}){best}"
@@ -106,6 +110,9 @@ def _trouble(event: e.Event | e.Unknown) -> Said | None:
             return Said("checkpoint", f"{event.path} failed, training goes on: {event.error}", "bad")
         case e.CheckpointSkipped():
             return Said("checkpoint", f"{event.path} passed over: {event.why}", "warn")
+        case e.ExpertsAlarmed():
+            remedy = f": {event.remedy}" if event.remedy else ""
+            return Said("experts", f"{alarm_words(event)}{remedy}", event.level if event.level in LEVELS else "warn")
         case e.DeadlineApproached():
             return Said("deadline", f"{duration(event.remaining_s)} left, {duration(event.reserve_s)} reserved", "warn")
         case e.DeadlineReached():
@@ -138,6 +145,13 @@ def _evaluation(event: e.EvalCompleted) -> Said:
     best = ", best so far" if event.best else ""
     tone = "good" if event.best else "info"
     return Said("eval", f"step {event.step:,}, {event.scope}: {loss_words(event.loss)}{best}", tone)
+
+
+def _examined(event: e.ExpertsExamined) -> Said:
+    text = f"routed {number(event.routed)}, average {number(event.average)}"
+    if event.routed is not None and event.average is not None:
+        text += f": routing saves {number(event.average - event.routed, '+.4f')} nats a token"
+    return Said("experts", f"{text}, over {event.conversations:,} of {event.of_conversations:,} conversations")
 
 
 def _stopped(event: e.RunStopped) -> Said:

@@ -75,6 +75,10 @@ def _changed(view: RunView, event: e.Event | e.Unknown, wall: float) -> RunView:
             return _progressed(view, event)
         case e.ExpertsSampled():
             return training.routed(view, event, wall)
+        case e.ExpertsAlarmed():
+            return training.alarmed(view, event, wall)
+        case e.ExpertsExamined():
+            return training.examined(view, event)
         case e.LogOpened():
             return _attempt(view, event, wall)
         case e.RunConfigured():
@@ -170,6 +174,7 @@ def _attempt(view: RunView, event: e.LogOpened, wall: float) -> RunView:
         task=None,
         progress=replace(view.progress, recent=(), step_s=None, tokens_per_s=None),
         saving=False,
+        alarms=(),
         gpus=(),
         host=None,
         controls=tuple(replace(item, state="expired") if item.state == "accepted" else item for item in view.controls),

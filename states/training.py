@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Final
 
-from states.events import EvalCompleted, ExpertsSampled, RunRestored, StepCompleted
+from states.events import EvalCompleted, ExpertsAlarmed, ExpertsExamined, ExpertsSampled, RunRestored, StepCompleted
+from states.mixture import Alarm, Examination
 from states.routing import experts
 from states.series import Series, append, rollback
 from states.view import RECENT, Evaluation, Progress, RunView
@@ -16,6 +17,9 @@ SMOOTHING: Final = 0.9
 """Decay of the exponential mean of the training loss."""
 KEPT: Final = 1000
 """Evaluations and checkpoints kept: months of them, and a bound for a journal gone mad."""
+
+ALARMS: Final = 50
+"""Alarms kept; the rules make at most sixteen."""
 
 
 def step_completed(view: RunView, event: StepCompleted, wall: float) -> RunView:
@@ -86,6 +90,8 @@ def rolled_back(view: RunView, step: int) -> RunView:
         eval_experts=view.eval_experts if view.eval_experts and view.eval_experts.step <= step else None,
         expert_shares=tuple(rollback(series, step) for series in view.expert_shares),
         routing_entropy=rollback(view.routing_entropy, step),
+        alarms=tuple(alarm for alarm in view.alarms if alarm.step <= step),
+        examination=view.examination if view.examination and view.examination.step <= step else None,
         gpu_utilisation=rollback(view.gpu_utilisation, step),
         host_cpu=rollback(view.host_cpu, step),
     )
@@ -133,6 +139,23 @@ def routed(view: RunView, event: ExpertsSampled, wall: float) -> RunView:
         ),
         routing_entropy=append(view.routing_entropy, event.step, wall, sample.entropy),
     )
+
+
+def alarmed(view: RunView, event: ExpertsAlarmed, wall: float) -> RunView:
+    """An alarm takes the place of the one it updates; where its rule holds again there is none. Bad ones come first."""
+    key = (event.source, event.rule, event.layer is None)
+    alarms = [alarm for alarm in view.alarms if (alarm.source, alarm.rule, alarm.overall) != key]
+    if event.raised:
+        names = [field.name for field in fields(Alarm) if field.name != "wall"]
+        alarms.append(Alarm(wall=wall, **{name: getattr(event, name) for name in names}))
+    alarms.sort(key=lambda alarm: (alarm.level != "bad", alarm.source != "train", not alarm.overall))
+    return replace(view, alarms=tuple(alarms[:ALARMS]))
+
+
+def examined(view: RunView, event: ExpertsExamined) -> RunView:
+    """The experts were examined."""
+    known = {field.name: getattr(event, field.name) for field in fields(Examination)}
+    return replace(view, examination=Examination(**known))
 
 
 def median(values: Sequence[float]) -> float | None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from states.events import GpuDevice
+from states.mixture import Alarm, Examination
+from states.mixture import Experts as Experts
 from states.phases import Cause, Outcome, Phase, Reason
 from states.series import Series
 
@@ -152,25 +154,6 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Experts:
-    """Routing, last sample of one source. Shares are of assignments and sum to 1."""
-
-    step: int
-    wall: float
-    window_steps: int
-    shares: tuple[float, ...]
-    """(experts,): mean over layers of each layer's shares."""
-    layer_shares: tuple[tuple[float, ...], ...]
-    """(layers, experts)."""
-    entropy: float
-    """Mean over layers of the entropy of usage, nats; ln(experts) is balanced."""
-    token_entropy: float | None
-    balance_loss: float | None
-    domains: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    """domain -> (experts,): shares."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """Facts of `host.sampled`."""
 
@@ -276,6 +259,10 @@ class RunView:
     expert_shares: tuple[Series, ...] = ()
     """One series per expert, from training samples."""
     routing_entropy: Series = field(default_factory=Series)
+    alarms: tuple[Alarm, ...] = ()
+    """What is wrong with the routing now, worst first."""
+    examination: Examination | None = None
+    """What experts and routers were found to be worth, at the end."""
     gpus: tuple[GpuDevice, ...] = ()
     gpu_utilisation: Series = field(default_factory=Series)
     host: Host | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -49,3 +50,54 @@ def perplexity(loss: float | None) -> float | None:
 def loss_words(loss: float | None) -> str:
     """`loss 1.2345, perplexity 3.44`."""
     return f"loss {number(loss)}, perplexity {number(perplexity(loss), '.2f')}"
+
+
+class AlarmFacts(Protocol):
+    """What words need of an alarm; both the event and what a view keeps of it have it."""
+
+    @property
+    def source(self) -> str:
+        """`train` or `eval`."""
+
+    @property
+    def rule(self) -> str:
+        """Its name."""
+
+    @property
+    def level(self) -> str:
+        """`warn`, `bad`, or `good` where it holds again."""
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Layers that break it."""
+
+    @property
+    def layer(self) -> int | None:
+        """The worst of them."""
+
+    @property
+    def expert(self) -> int | None:
+        """Whom it is about."""
+
+    @property
+    def value(self) -> float:
+        """What was measured."""
+
+    @property
+    def limit(self) -> float:
+        """What it is measured against."""
+
+
+def alarm_words(alarm: AlarmFacts) -> str:
+    """`expert 2 takes 4.1% of layer 3 (limit 5%)`; names the worst layer and how many there are."""
+    where = " over all layers" if alarm.layer is None else f" of layer {alarm.layer}"
+    others = len(alarm.layers) - 1
+    more = f" and {others} other layer{'s' if others > 1 else ''}" if others > 0 else ""
+    seen = " in validation" if alarm.source == "eval" else ""
+    if alarm.expert is None:
+        what = f"usage entropy{where} {number(alarm.value, '.2f')} (limit {number(alarm.limit, '.2f')})"
+    else:
+        limit = number(100 * alarm.limit, ".0f")
+        what = f"expert {alarm.expert} takes {number(100 * alarm.value, '.1f')}%{where} (limit {limit}%)"
+    again = " again within its limit" if alarm.level == "good" else ""
+    return f"{what}{more}{seen}{again}"

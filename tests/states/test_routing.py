@@ -7,12 +7,16 @@ import math
 import pytest
 
 from states.events import (
+    ExpertsExamined,
     ExpertsSampled,
     GpuDevice,
     GpuSampled,
     Record,
+    RunRestored,
 )
-from states.reducer import fold
+from states.feed import line
+from states.reducer import EMPTY, fold
+from states.routing import mutual_information, variation
 from states.view import RunView
 
 
@@ -44,6 +48,70 @@ def test_routing_is_shown_as_shares_and_entropy():
     assert experts.domains == {"grief": (0.75, 0.25, 0.0, 0.0)}
     assert [series.last.mean for series in view.expert_shares] == [0.625, 0.125, 0.125, 0.125]
     assert view.routing_entropy.last.mean == experts.entropy
+
+
+def test_a_sample_names_its_extremes_and_its_spread_layer_by_layer():
+    sample = ExpertsSampled(
+        step=10,
+        source="train",
+        window_steps=10,
+        counts=((25, 25, 25, 25), (10, 60, 20, 10)),
+        token_entropy=(),
+        balance_loss=None,
+        domains={"a": (10, 0), "b": (0, 10)},
+        gate_mass=((0.25, 0.25, 0.25, 0.25), (0.05, 0.75, 0.15, 0.05)),
+    )
+    experts = view_of(sample).experts
+    assert (experts.dominant.layer, experts.dominant.expert, experts.dominant.share) == (1, 1, 0.6)
+    assert (experts.weakest.layer, experts.weakest.expert, experts.weakest.share) == (1, 0, 0.1)
+    assert experts.layer_entropy[0] == pytest.approx(math.log(4))
+    assert experts.variation == pytest.approx((0 + 4 * math.sqrt((0.15**2 * 2 + 0.35**2 + 0.05**2) / 4)) / 2)
+    assert experts.gate_mass == pytest.approx((0.15, 0.5, 0.2, 0.15))
+    assert experts.layer_gate_mass == sample.gate_mass
+    assert experts.information == pytest.approx(math.log(2))
+
+
+def test_a_journal_without_gate_mass_is_read_as_before():
+    sample = ExpertsSampled(
+        step=1, source="train", window_steps=1, counts=((1, 1),), token_entropy=(), balance_loss=None, domains={}
+    )
+    assert view_of(sample).experts.gate_mass == ()
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (((5, 5), (5, 5)), 0.0),
+        (((9, 0), (0, 9)), math.log(2)),
+        (((1, 1, 0, 0), (0, 0, 1, 1)), math.log(2)),
+        (((3, 3, 0, 0), (0, 3, 3, 0), (0, 0, 3, 3), (3, 0, 0, 3)), math.log(4) - math.log(2)),
+        (((3, 3),), None),
+        (((3, 3), (0, 0)), None),
+        ((), None),
+    ],
+)
+def test_mutual_information_of_known_tables(table, expected):
+    assert mutual_information(table) == (None if expected is None else pytest.approx(expected, abs=1e-12))
+
+
+def test_spread_of_usage_does_not_depend_on_its_scale():
+    assert variation((1, 2, 3)) == pytest.approx(variation((0.1, 0.2, 0.3)))
+    assert variation((0.25,) * 4) == 0.0
+
+
+EXAMINED = ExpertsExamined(
+    step=90, conversations=40, of_conversations=200, tokens=9000, targets=4000, examine_s=3.0, routed=1.25, average=1.5
+)
+
+
+def test_an_examination_is_kept_and_leaves_with_the_steps_it_was_about():
+    view = view_of(EXAMINED)
+    assert view.examination.gap == 0.25
+    assert line(EMPTY, EXAMINED).text == (
+        "routed 1.2500, average 1.5000: routing saves +0.2500 nats a token, over 40 of 200 conversations"
+    )
+    back = RunRestored(checkpoint="checkpoint-50", step=50, tokens=1, trained_s=1.0)
+    assert view_of(EXAMINED, back).examination is None
 
 
 def test_evaluation_routing_has_its_own_place():
