@@ -19,7 +19,7 @@ from engine.run.signals import Flags
 from engine.training.launch import Launch
 from engine.training.orders import Orders
 from engine.training.session import Session
-from engine.training.sinks import open_sinks
+from engine.training.sinks import open_sinks, open_watchers
 from engine.training.versions import versions
 from states.budget import reserve_s
 from states.events import SCHEMA, LogOpened, MessageLogged, PhaseChanged, RunConfigured
@@ -72,6 +72,7 @@ def open_session(stack: ExitStack, launch: Launch, rundir: RunDir, *, json: bool
     rundir.write_engine(session.engine)
     open_sinks(stack, session, json=json, quiet=quiet)
     _first_records(session, journal.recovered)
+    open_watchers(stack, session)
     return session
 
 

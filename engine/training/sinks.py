@@ -1,4 +1,4 @@
-"""Who is told: training.log, the console or the journal's lines on stdout, W&B, and the watchers that emit."""
+"""Who is told: training.log, the console or the journal's lines on stdout, W&B; and who tells of its own accord."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ def open_sinks(stack: ExitStack, session: Session, *, json: bool, quiet: bool) -
     tracker = Tracker(session.rundir, session.config.wandb)
     stack.callback(tracker.close)
     bus.subscribe("tracker", tracker)
+
+
+def open_watchers(stack: ExitStack, session: Session) -> None:
+    """Start what emits from threads of its own. The journal must have been opened: its first record says what it is."""
+    bus = session.bus
     stack.enter_context(record_messages(bus))
     nvml = Nvml.open()
     if nvml is not None:

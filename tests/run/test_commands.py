@@ -40,39 +40,41 @@ app = typer.Typer()
 app.command()(commands.status)
 app.command()(commands.send)
 
-START = time.time() - 3600.0
-
 
 def call(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-STORY: list[Event] = [
-    LogOpened(schema=1, run_id="run-1", attempt=1, pid=77, host="h", boot_id="b", version="0.1.0"),
-    RunConfigured(
-        config={}, config_hash="c0ffee", opened_wall=START, deadline_wall=START + 12 * 3600, reserve_s=1800.0
-    ),
-    RunPlanned(
-        profile="balanced",
-        source="measured",
-        planned_steps=750,
-        warmup_steps=75,
-        epochs=3.0,
-        steps_per_epoch=250,
-        conversations_per_step=32,
-        tokens_per_step=16000,
-        eval_every=75,
-        tokens_per_s=800.0,
-        estimated_s={"training": 15000.0},
-    ),
-    PhaseChanged(old=Phase.SETUP, new=Phase.INIT, trigger=Trigger.ADVANCE, step=0),
-    PhaseChanged(old=Phase.INIT, new=Phase.WARMUP, trigger=Trigger.ADVANCE, step=0),
-    StepCompleted(
-        step=75, epoch=0.3, loss=2.145, lr=1e-4, grad_norm=1.0, tokens=16000, targets=9000, step_s=20.0, data_s=0.1
-    ),
-    EvalCompleted(step=75, scope="subset", loss=1.5, targets=100, eval_s=9.0, best=True, domains={}),
-    CheckpointCompleted(step=75, path="checkpoint-75", cause=Cause.SCHEDULE, bytes=10, save_s=1.0),
-]
+def story(start: float) -> list[Event]:
+    """Half of a run whose window opened at `start`."""
+    return [
+        LogOpened(schema=1, run_id="run-1", attempt=1, pid=77, host="h", boot_id="b", version="0.1.0"),
+        RunConfigured(
+            config={}, config_hash="c0ffee", opened_wall=start, deadline_wall=start + 12 * 3600, reserve_s=1800.0
+        ),
+        RunPlanned(
+            profile="balanced",
+            source="measured",
+            planned_steps=750,
+            warmup_steps=75,
+            epochs=3.0,
+            steps_per_epoch=250,
+            conversations_per_step=32,
+            tokens_per_step=16000,
+            eval_every=75,
+            tokens_per_s=800.0,
+            estimated_s={"training": 15000.0},
+        ),
+        PhaseChanged(old=Phase.SETUP, new=Phase.INIT, trigger=Trigger.ADVANCE, step=0),
+        PhaseChanged(old=Phase.INIT, new=Phase.WARMUP, trigger=Trigger.ADVANCE, step=0),
+        StepCompleted(
+            step=75, epoch=0.3, loss=2.145, lr=1e-4, grad_norm=1.0, tokens=16000, targets=9000, step_s=20.0, data_s=0.1
+        ),
+        EvalCompleted(step=75, scope="subset", loss=1.5, targets=100, eval_s=9.0, best=True, domains={}),
+        CheckpointCompleted(step=75, path="checkpoint-75", cause=Cause.SCHEDULE, bytes=10, save_s=1.0),
+    ]
+
+
 END = RunStopped(
     outcome=Outcome.FINISHED,
     reason=Reason.TARGET,
@@ -88,9 +90,10 @@ END = RunStopped(
 @pytest.fixture
 def told(rundir: RunDir) -> Iterator[Bus]:
     """A bus that has told half of a run, an hour ago and since."""
-    wall = iter(START + 60.0 * i for i in range(1000))
+    start = time.time() - 3600.0
+    wall = iter(start + 60.0 * i for i in range(1000))
     bus = Bus(Journal.open(rundir.events), Clock(wall=lambda: next(wall)))
-    for event in STORY:
+    for event in story(start):
         bus.emit(event)
     yield bus
     bus.close()
