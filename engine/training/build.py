@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,6 @@ from transformers import PreTrainedTokenizerBase
 
 from configs.errors import DataError
 from configs.schema import Config
-from engine.checkpoint.trainer_state import NAME as TRAINER_STATE
-from engine.checkpoint.trainer_state import read_trainer_state
 from engine.data.batches import Steps, make_bins
 from engine.data.example import Example
 from engine.data.prepare import Prepared
@@ -27,28 +27,32 @@ from engine.training.pace import Pace
 from engine.training.placement import Placement, place
 from engine.training.planned import Planned
 from engine.training.planning import begin, plan_again
-from engine.training.saving import find_checkpoint, restore
+from engine.training.saving import recorded, restore
 from engine.training.session import Session
 from engine.training.trainer import Trainer
 from states.events import MessageLogged, ModelLoaded
 
 
-def build(session: Session, prepared: Prepared, tokenizer: PreTrainedTokenizerBase, planned: Planned) -> Trainer:
+def build(
+    session: Session,
+    prepared: Prepared,
+    tokenizer: PreTrainedTokenizerBase,
+    plan: Planned,
+    checkpoint: Path | None,
+) -> Trainer:
     """Everything the loop needs in memory. A resume takes the checkpoint's plan, placement and position."""
-    checkpoint = find_checkpoint(session)
-    recorded = _recorded(checkpoint)
-    placement = place(session.config.training, recorded.get("runtime"))
+    known = {} if checkpoint is None else recorded(checkpoint)
+    placement = place(session.config.training, known.get("runtime"))
     torch.set_num_threads(placement.threads)
     torch.manual_seed(session.config.training.seed)
-    _same_data(recorded, prepared)
+    identity = {"data": list(prepared.digests), "template": _digest(tokenizer)}
+    _same_inputs(known.get("runtime", {}), identity)
     adapted = _load(session, prepared, placement)
-    fresh = checkpoint is None
-    if fresh:
-        _start_routers(session, adapted, prepared.train, placement.bin_tokens)
+    if checkpoint is None:
+        _start_routers(session, adapted, prepared, placement.bin_tokens)
     if session.config.training.gradient_checkpointing:
         enable_recompute(adapted)
-    plan = planned if fresh else Planned.from_json(recorded["plan"])
-    trainer = _trainer(session, prepared, tokenizer, adapted, placement, plan)
+    trainer = _trainer(session, prepared, tokenizer, adapted, placement, plan, identity)
     if checkpoint is None:
         trainer.follow(plan_again(session, trainer))
         session.progress = begin(session.config, trainer.plan)
@@ -75,18 +79,19 @@ def adapter_spec(config: Config, domains: Sequence[str]) -> AdapterSpec:
     )
 
 
-def _recorded(checkpoint: Path | None) -> dict[str, Any]:
-    return {} if checkpoint is None else dict(read_trainer_state(checkpoint / TRAINER_STATE).stint)
+def _digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What conversations are rendered with: another template makes other tokens of the same data."""
+    return hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()
 
 
-def _same_data(recorded: dict[str, Any], prepared: Prepared) -> None:
+def _same_inputs(before: dict[str, Any], identity: dict[str, Any]) -> None:
     """A resume on other conversations would neither repeat nor finish what was begun."""
-    before = recorded.get("runtime", {}).get("data")
-    if before is not None and before != list(prepared.digests):
-        raise DataError(
-            "The dataset has changed since this run began, so its checkpoint cannot go on with it. Put the old file "
-            "back, or start a new run with another --output-dir."
-        )
+    for key, what in (("data", "dataset"), ("template", "chat template")):
+        if key in before and before[key] != identity[key]:
+            raise DataError(
+                f"The {what} has changed since this run began, so its checkpoint cannot go on with it. Put the old one "
+                "back, or start a new run with another --output-dir."
+            )
 
 
 def _load(session: Session, prepared: Prepared, placement: Placement) -> Adapted:
@@ -100,7 +105,7 @@ def _load(session: Session, prepared: Prepared, placement: Placement) -> Adapted
         ModelLoaded(
             base_model=config.training.base_model,
             architecture=type(model).__name__,
-            device=_device_name(placement.torch_device),
+            device=placement.device_name,
             dtype=placement.dtype,
             params=counts.base,
             trainable_params=counts.trainable,
@@ -112,7 +117,7 @@ def _load(session: Session, prepared: Prepared, placement: Placement) -> Adapted
     return adapted
 
 
-def _start_routers(session: Session, adapted: Adapted, train: Sequence[Example], bin_tokens: int) -> None:
+def _start_routers(session: Session, adapted: Adapted, prepared: Prepared, bin_tokens: int) -> None:
     """Give the routers their start; a zero router would keep all experts equal for ever."""
     if not adapted.spec.routed:
         return
@@ -121,11 +126,19 @@ def _start_routers(session: Session, adapted: Adapted, train: Sequence[Example],
         if moe.router_init == "normal":
             normal_routers(adapted)
             return
-        domains = [example.domain_index for example in train]
+        labelled = _prototypes(prepared, moe.domains)
+        domains = [example.domain_index for example in labelled]
         picked = choose(domains, moe.prototype_conversations, seed=adapted.spec.seed)
-        start = initialise_routers(adapted, make_bins([train[index] for index in picked], bin_tokens))
+        start = initialise_routers(adapted, make_bins([labelled[index] for index in picked], bin_tokens))
     if start.note:
         session.emit(MessageLogged(level="WARNING", logger="stint", text=f"Routers start at random: {start.note}."))
+
+
+def _prototypes(prepared: Prepared, domains: Sequence[str] | None) -> list[Example]:
+    """Training examples by the domain whose prototype they make: `domains` in their order, or all that were found."""
+    place = {name: index for index, name in enumerate(domains or prepared.domains)}
+    named = [(example, place.get(prepared.domains[example.domain_index], -1)) for example in prepared.train]
+    return [replace(example, domain_index=index) for example, index in named if index >= 0]
 
 
 def _trainer(
@@ -135,6 +148,7 @@ def _trainer(
     adapted: Adapted,
     placement: Placement,
     plan: Planned,
+    identity: dict[str, Any],
 ) -> Trainer:
     training = session.config.training
     named = adapted.parameters()
@@ -150,10 +164,6 @@ def _trainer(
         bin_tokens=placement.bin_tokens,
         max_grad_norm=session.config.safety.max_grad_norm,
         pace=Pace(planned_step_s=plan.step_s),
-        runtime={**placement.to_json(), "data": list(prepared.digests)},
+        runtime={**placement.to_json(), **identity},
         plan=plan,
     )
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"

@@ -49,7 +49,7 @@ def root_writers(session: Session, trainer: Trainer, *, final_loss: float | None
     """The files to publish beside the adapters, by name. `final_loss` is of the published model, if judged."""
     info = orjson.dumps(_info(session, trainer, final_loss), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     texts = {
-        **_tokenizer_files(trainer),
+        **_tokenizer_files(trainer, session.rundir.path),
         "README.md": _card(session, trainer, final_loss).encode(),
         "model_info.json": info,
     }
@@ -60,8 +60,8 @@ def _write(content: bytes, path: Path) -> None:
     path.write_bytes(content)
 
 
-def _tokenizer_files(trainer: Trainer) -> dict[str, bytes]:
-    with tempfile.TemporaryDirectory() as folder:
+def _tokenizer_files(trainer: Trainer, run: Path) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory(dir=run, prefix=".staging-tokenizer-") as folder:
         trainer.tokenizer.save_pretrained(folder)
         return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir()) if path.is_file()}
 

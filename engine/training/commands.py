@@ -90,17 +90,17 @@ def train_command(show: Show) -> Callable[..., None]:
             raise typer.Exit(_foreground(launch, json=json))
         from engine.training.spawning import last_words, start_engine, wait_until_open
 
-        process = start_engine(launch)
+        started = start_engine(launch)
         for sentence in launch.said:
             typer.echo(sentence)
         if detach:
-            code = wait_until_open(process, launch.directory)
+            code = wait_until_open(started)
             if code:
-                typer.echo(last_words(process, launch.directory) or "The engine did not start.", err=True)
+                typer.echo(last_words(started) or "The engine did not start.", err=True)
                 raise typer.Exit(code)
             typer.echo(f"The engine runs in {launch.directory}. `python run.py attach {launch.directory}` shows it.")
             return
-        raise typer.Exit(show(launch.directory, lambda: last_words(process, launch.directory)))
+        raise typer.Exit(show(launch.directory, lambda: last_words(started)))
 
     return train
 

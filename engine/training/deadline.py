@@ -22,15 +22,14 @@ def move_horizon(session: Session, trainer: Trainer) -> None:
     before = session.training.horizon
     pace = trainer.pace
     left = before.planned_steps - before.step
-    other = pace.between_s(
-        left,
+    all_in_s = pace.all_in_step_s(
         eval_every=trainer.eval_every,
         save_interval_s=session.config.safety.checkpoint_interval_minutes * 60.0,
     )
     remaining = session.remaining_s()
     # The step just taken is one of the steps that R counts, and its time is spent.
-    time_left = None if remaining is None else remaining + pace.step_s
-    after = advance(before, remaining_steps(left, time_left, reserve(session, trainer), other, pace.step_s))
+    time_left = None if remaining is None else remaining + all_in_s
+    after = advance(before, remaining_steps(left, time_left, reserve(session, trainer), 0.0, all_in_s))
     session.progress = session.training.moved(after)
     if after.total_steps != before.total_steps:
         session.emit(
@@ -69,3 +68,9 @@ def why_done(session: Session, trainer: Trainer) -> Reason:
     if horizon.planned_steps < trainer.plan.planned_steps:
         return Reason.OPERATOR  # a cool-down lowered the plan
     return Reason.DEADLINE if horizon.total_steps < horizon.planned_steps else Reason.TARGET
+
+
+def window_closes(session: Session, trainer: Trainer) -> bool:
+    """Whether the reserve has begun: what was going on between two steps must end."""
+    remaining = session.remaining_s()
+    return remaining is not None and remaining < reserve(session, trainer)

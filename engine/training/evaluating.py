@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+from engine.training.deadline import window_closes
 from engine.training.evaluate import EvalResult, evaluate
+from engine.training.memory import in_memory
 from engine.training.saving import save_now
 from engine.training.session import Session
 from engine.training.trainer import Trainer
@@ -15,21 +17,27 @@ from states.phases import Cause
 
 
 def evaluate_now(
-    session: Session, trainer: Trainer, *, full: bool = False, stop: Callable[[], bool] | None = None
+    session: Session,
+    trainer: Trainer,
+    *,
+    full: bool = False,
+    counts: bool = True,
+    stop: Callable[[], bool] | None = None,
 ) -> EvalResult:
     """Evaluate on the subset, or on everything before the first step (`full`); a new best is saved at once.
 
-    `stop` ends it early, by default an order to abort and a stopping signal; interrupted, it counts for nothing.
+    `stop` ends it early: by default an order to abort, a stopping signal, or the beginning of the reserve. Interrupted
+    it counts for nothing. One that a person asked for (`counts` false) may find a new best but costs no patience.
     """
     scope = "full" if full else "subset"
     examples = trainer.validation if full else trainer.subset
 
     def told_to_stop() -> bool:
         session.orders.watch()
-        return session.flags.stop
+        return session.flags.stop or window_closes(session, trainer)
 
     session.emit(EvalStarted(step=session.step, scope=scope, conversations=len(examples)))
-    result = evaluate(trainer, examples, stop or told_to_stop)
+    result = in_memory(session, trainer, lambda: evaluate(trainer, examples, stop or told_to_stop))
     best = False
     if full and not result.interrupted:
         trainer.pace.full_eval_s = result.eval_s
@@ -39,7 +47,8 @@ def evaluate_now(
         if session.training.evaluated_step != session.step:
             patience = session.training.patience.after(result.loss, session.step)
             best = patience.best_step == session.step
-            session.progress = replace(session.training, patience=patience, evaluated_step=session.step)
+            if best or counts:
+                session.progress = replace(session.training, patience=patience, evaluated_step=session.step)
     _tell(session, trainer, result, scope, best=best)
     if best:
         save_now(session, trainer, Cause.BEST, eval_loss=result.loss)

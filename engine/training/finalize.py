@@ -11,12 +11,12 @@ from engine.model.export import read_adapter
 from engine.training.card import root_writers
 from engine.training.evaluate import evaluate
 from engine.training.evaluating import evaluate_now, tell_routing
-from engine.training.obey import end_pause
+from engine.training.memory import in_memory
 from engine.training.saving import best_checkpoint, save_now
 from engine.training.session import Session
 from engine.training.trainer import Trainer
 from states.commands import Abort, Finish
-from states.events import EvalCompleted, EvalStarted
+from states.events import EvalCompleted, EvalStarted, MessageLogged
 from states.phases import Cause, Reason, Trigger
 
 PUBLISH_MARGIN_S = 2.0
@@ -28,35 +28,37 @@ def finalize(session: Session, trainer: Trainer, reason: Reason) -> None:
     """Make what was trained durable first; then whatever the time left allows.
 
     After a signal the run is resumable and its host may be about to vanish: only the checkpoint is written.
-    Raises `CheckpointFailed` where the best model could not be kept: such a run is not finished, and can be resumed.
+    Raises `CheckpointFailed` where no checkpoint is sound: such a run is not finished.
     """
-    end_pause(session)
+    session.end_pause()
     if reason is Reason.SIGNAL:
         if session.training.saved_step != session.step:
             save_now(session, trainer, Cause.SIGNAL)
+        if not session.rundir.checkpoints():
+            raise CheckpointFailed(f"No checkpoint could be written before the signal's end. {_REMEDY} begins again.")
         return
+    for order in session.orders.while_finalizing():
+        # Asked for at the same boundary as what ended training: it has come about.
+        session.orders.inbox.applied(order, session.step, "finishing")
     hurried = _hurry(session, trainer)
     if session.training.saved_step != session.step:
         save_now(session, trainer, Cause.FINAL)
     if session.training.evaluated_step != session.step and not hurried():
         evaluate_now(session, trainer, stop=hurried)
-    best = best_checkpoint(session)
+    best = best_checkpoint(session, hashes=True)
     if best is None:
         raise CheckpointFailed(
             f"No checkpoint could be written, so nothing of what was trained is on disk. {_REMEDY} begins again."
         )
     step = int(best.name.rpartition("-")[2])
+    wanted = session.training.patience.best_step
+    if wanted is not None and step != wanted:
+        text = f"The best checkpoint, of step {wanted:,}, is not sound on disk: {best.name} takes its place."
+        session.emit(MessageLogged(level="WARNING", logger="stint", text=text))
     final_loss = None if hurried() else _judge(session, trainer, best, step, hurried)
     with session.task("publish the best model", detail=best.name):
         writers = root_writers(session, trainer, final_loss=final_loss)
         publish(session.rundir.path, best, writers)
-    best_step = session.training.patience.best_step
-    wanted = session.step if best_step is None else best_step
-    if step != wanted:
-        raise CheckpointFailed(
-            f"The checkpoint of the best model, of step {wanted:,}, is not on disk, so {best.name} is published in its "
-            f"place. {_REMEDY} goes on from step {session.training.saved_step:,}."
-        )
 
 
 def _judge(session: Session, trainer: Trainer, best: Path, step: int, stop: Callable[[], bool]) -> float | None:
@@ -65,7 +67,7 @@ def _judge(session: Session, trainer: Trainer, best: Path, step: int, stop: Call
         with session.task("load the best checkpoint", detail=best.name):
             read_adapter(trainer.adapted, best)
     session.emit(EvalStarted(step=step, scope="full", conversations=len(trainer.validation)))
-    result = evaluate(trainer, trainer.validation, stop)
+    result = in_memory(session, trainer, lambda: evaluate(trainer, trainer.validation, stop))
     session.emit(
         EvalCompleted(
             step=step,
@@ -73,7 +75,7 @@ def _judge(session: Session, trainer: Trainer, best: Path, step: int, stop: Call
             loss=result.loss,
             targets=result.targets,
             eval_s=result.eval_s,
-            best=True,
+            best=result.loss is not None,
             domains=result.domains,
         )
     )
@@ -95,9 +97,10 @@ def _hurry(session: Session, trainer: Trainer) -> Callable[[], bool]:
                 session.orders.inbox.rejected(order, f"{order.command.name} is not possible while finalizing")
         remaining = session.remaining_s()
         late = remaining is not None and remaining < trainer.pace.save_s + PUBLISH_MARGIN_S
-        if (session.flags.hurry or late) and not told:
+        hurry = session.flags.hurry or session.flags.stop or late
+        if hurry and not told:
             told = True
             session.life.fire(Trigger.HURRY)
-        return session.flags.hurry or late
+        return hurry
 
     return hurried

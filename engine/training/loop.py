@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import time
 
+from engine.run.signals import Cancelled
 from engine.training.build import build
 from engine.training.deadline import move_horizon, time_is_up, why_done
+from engine.training.errors import Diverged
 from engine.training.evaluating import evaluate_now
 from engine.training.finalize import finalize
 from engine.training.memory import step_in_memory
 from engine.training.obey import obey
 from engine.training.preparing import prepare_run
 from engine.training.reporting import report_step, tell_early_stop
-from engine.training.saving import save_now
+from engine.training.saving import find_checkpoint, save_now
 from engine.training.session import Session
 from engine.training.trainer import Trainer
 from states.phases import Cause, Phase, Reason, Trigger
@@ -32,12 +34,12 @@ PAUSE_POLL_S = 1.0
 def train(session: Session) -> Reason:
     """Run `session` from Setup to the end of Finalize and return why training ended."""
     life = session.life
-    prepared, tokenizer, plan = prepare_run(session)
+    checkpoint = find_checkpoint(session)
+    prepared, tokenizer, plan = prepare_run(session, checkpoint)
 
     life.fire(Trigger.ADVANCE)  # Setup -> Init
-    trainer = build(session, prepared, tokenizer, plan)
-    if session.training.start_loss is None:
-        evaluate_now(session, trainer, full=True)
+    trainer = build(session, prepared, tokenizer, plan, checkpoint)
+    catch_up(session, trainer)
 
     life.fire(Trigger.ADVANCE)  # Init -> Warmup, or Main where the warm-up was done before a resume
     session.saved_mono = time.monotonic()
@@ -52,6 +54,17 @@ def train(session: Session) -> Reason:
     life.fire(Trigger.FINISH, reason)  # -> Finalize
     finalize(session, trainer, reason)
     return reason
+
+
+def catch_up(session: Session, trainer: Trainer) -> None:
+    """What must be known before the next step: the untouched model's loss, or the evaluation that a stop cut short."""
+    if session.step == 0:
+        evaluate_now(session, trainer, full=True)
+        if time_is_up(session, trainer):
+            # Nothing was trained, so there is nothing to finalize; a resume with new hours begins.
+            raise Cancelled(Reason.DEADLINE)
+    elif session.step % trainer.eval_every == 0 and session.training.evaluated_step != session.step:
+        evaluate_now(session, trainer)
 
 
 def one_step(session: Session, trainer: Trainer) -> None:
@@ -85,6 +98,11 @@ def verdict(session: Session, trainer: Trainer) -> Reason | None:
         return why_done(session, trainer)
     if time_is_up(session, trainer):
         return Reason.DEADLINE
+    if progress.patience.exhausted and progress.patience.best_loss is None:
+        raise Diverged(
+            f"No evaluation up to step {progress.step} had a finite loss. Lower learning_rate (it is "
+            f"{trainer.config.training.learning_rate:g}), or look for damaged conversations."
+        )
     if session.config.safety.enable_early_stopping and progress.patience.exhausted:
         tell_early_stop(session)
         return Reason.EARLY_STOP

@@ -6,7 +6,7 @@ import time
 import traceback
 from contextlib import ExitStack
 
-from configs.errors import UserError
+from configs.errors import UsageError, UserError
 from engine.checkpoint.tidy import tidy
 from engine.run.control import ControlServer
 from engine.run.journal import JournalError
@@ -30,8 +30,19 @@ def run_engine(launch: Launch, *, json: bool = False, quiet: bool = False) -> Ex
     """Train in this process and return its exit code. Lines go to stdout, with `json` the journal's own."""
     rundir = RunDir(launch.directory)
     rundir.create()
+    with rundir.hold_lock():
+        code = ExitCode.ERROR
+        if launch.resume is None and rundir.checkpoints():
+            raise UsageError(f"{rundir.path} holds checkpoints of a run that began since this start was decided.")
+        try:
+            code = _run(launch, rundir, json=json, quiet=quiet)
+        finally:
+            on_finish(launch, code)
+    return code
+
+
+def _run(launch: Launch, rundir: RunDir, *, json: bool, quiet: bool) -> ExitCode:
     with ExitStack() as stack:
-        stack.enter_context(rundir.hold_lock())
         session = open_session(stack, launch, rundir, json=json, quiet=quiet)
         reason, finalized, failed_code = _train(session, stack)
         result = outcome(reason, finalized=finalized)
@@ -54,7 +65,6 @@ def run_engine(launch: Launch, *, json: bool = False, quiet: bool = False) -> Ex
                 checkpoint=f"checkpoint-{progress.saved_step}" if progress and progress.saved_step >= 0 else None,
             )
         )
-    on_finish(launch, code)
     return code
 
 
@@ -77,6 +87,7 @@ def _train(session: Session, stack: ExitStack) -> tuple[Reason, bool, ExitCode |
         life.fire(Trigger.CANCEL, cancelled.reason)
         return cancelled.reason, False, None
     except Aborted as aborted:
+        session.end_pause()
         life.fire(Trigger.CANCEL, Reason.OPERATOR)
         session.orders.inbox.applied(aborted.order, session.step, "aborted")
         return Reason.OPERATOR, False, None

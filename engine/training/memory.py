@@ -1,8 +1,10 @@
-"""Out of memory in a step: the bins are halved and the step is taken again; bins do not change the loss."""
+"""Out of memory: the bins are halved and it is done again; bins do not change the loss."""
 
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 
@@ -12,26 +14,36 @@ from engine.training.step import StepStats, take_step
 from engine.training.trainer import Trainer
 from states.events import MemoryReduced
 
+T = TypeVar("T")
+
 
 class OutOfMemory(UserError):  # noqa: N818  (what happened)
     """The longest conversation alone does not fit on the device."""
 
 
-def step_in_memory(session: Session, trainer: Trainer, *, rate: float, ramp: float) -> StepStats:
-    """`take_step` on the next examples, with smaller bins until they fit. Raises `OutOfMemory` when none do."""
-    examples = trainer.steps.at(session.step)
+def in_memory(session: Session, trainer: Trainer, work: Callable[[], T]) -> T:
+    """Do `work`, again with smaller bins until they fit. Raises `OutOfMemory` when none do."""
     while True:
         try:
-            return take_step(trainer, examples, rate=rate, ramp=ramp)
+            return work()
         except torch.OutOfMemoryError:
             # Outside this block, so that the traceback no longer holds the tensors that filled the memory.
             pass
         _halve(session, trainer)
 
 
+def step_in_memory(session: Session, trainer: Trainer, *, rate: float, ramp: float) -> StepStats:
+    """One optimizer step on the next examples."""
+    examples = trainer.steps.at(session.step)
+    return in_memory(session, trainer, lambda: take_step(trainer, examples, rate=rate, ramp=ramp))
+
+
 def _halve(session: Session, trainer: Trainer) -> None:
     trainer.adapted.routing.discard_step()
     trainer.optimizer.zero_grad(set_to_none=True)
+    for parameter in [key for key, state in trainer.optimizer.state.items() if "exp_avg_sq" not in state]:
+        # The first update ran out between its two moments: it begins again.
+        del trainer.optimizer.state[parameter]
     gc.collect()
     if trainer.device.type == "cuda":
         torch.cuda.empty_cache()

@@ -10,7 +10,7 @@ from engine.training.saving import save_now
 from engine.training.session import Session
 from engine.training.trainer import Trainer
 from states.commands import Checkpoint, Evaluate, Finish, Pause, Unpause
-from states.events import DeadlineReplanned, RunPaused, RunUnpaused
+from states.events import DeadlineReplanned, RunPaused
 from states.lifecycle import Rejected
 from states.phases import Cause, Reason, Trigger
 from states.schedule import cool_down
@@ -39,7 +39,7 @@ def _carry_out(session: Session, trainer: Trainer, order: Order) -> Reason | Non
                 return None
             detail = f"checkpoint-{session.step}"
         case Evaluate():
-            result = evaluate_now(session, trainer)
+            result = evaluate_now(session, trainer, counts=False)
             detail = f"loss {result.loss:.4f}" if result.loss is not None else "interrupted"
         case Pause():
             session.life.fire(Trigger.PAUSE)
@@ -47,11 +47,11 @@ def _carry_out(session: Session, trainer: Trainer, order: Order) -> Reason | Non
             session.emit(RunPaused(step=session.step))
         case Unpause():
             session.life.fire(Trigger.UNPAUSE)
-            end_pause(session)
+            session.end_pause()
         case Finish(cooldown_s=seconds) if seconds > 0:
             if session.life.paused:
                 session.life.fire(Trigger.UNPAUSE)
-                end_pause(session)
+                session.end_pause()
             steps = max(1, round(seconds / trainer.pace.step_s))
             session.progress = session.training.moved(cool_down(session.training.horizon, steps))
             session.emit(
@@ -72,13 +72,3 @@ def _carry_out(session: Session, trainer: Trainer, order: Order) -> Reason | Non
             return None
     inbox.applied(order, session.step, detail)
     return None
-
-
-def end_pause(session: Session) -> None:
-    """Book the pause that ends here and say so."""
-    if session.paused_at is None:
-        return
-    paused_s = time.monotonic() - session.paused_at
-    session.paused_at = None
-    session.progress = session.training.paused(paused_s)
-    session.emit(RunUnpaused(step=session.step, paused_s=paused_s))

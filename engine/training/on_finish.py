@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 
 from engine.training.launch import Launch
@@ -14,6 +15,8 @@ def on_finish(launch: Launch, code: ExitCode) -> None:
     command = launch.config.safety.on_finish
     if not command:
         return
+    # A terminal that closes now must not end the upload.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     environment = {**os.environ, "STINT_RUN_DIR": str(launch.directory.absolute()), "STINT_EXIT_CODE": str(int(code))}
     try:
         done = subprocess.run(  # noqa: S603  (the person's own configured command, no shell)

@@ -45,9 +45,7 @@ def open_session(stack: ExitStack, launch: Launch, rundir: RunDir, *, json: bool
             )
         )
 
-    life = Lifecycle(
-        announce, warmed_up=lambda: sessions[0].warmed_up(), restored=lambda: sessions[0].progress is not None
-    )
+    life = Lifecycle(announce, warmed_up=lambda: sessions[0].warmed_up(), restored=lambda: sessions[0].step > 0)
     session = Session(
         launch=launch,
         rundir=rundir,

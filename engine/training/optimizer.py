@@ -9,23 +9,19 @@ from torch.nn import Parameter
 
 from configs.schema import TrainingConfig
 
-ROUTER_SHARE = 0.1
-"""Router rate over adapter rate where none is configured: equal rates drift out of 20 to 30% usage in some seeds."""
-
 
 def build_optimizer(parameters: Mapping[str, Parameter], training: TrainingConfig) -> torch.optim.AdamW:
     """Three groups with a `scale` each, multiplied by the step's rate in `set_rate`.
 
     Weight decay acts on A only: it would pull B back to the zero it starts from, and a router out of balance.
     """
-    router_rate = training.router_learning_rate or training.learning_rate * ROUTER_SHARE
     routers = [p for name, p in parameters.items() if "router" in name]
     downs = [p for name, p in parameters.items() if "router" not in name and "lora_A" in name]
     ups = [p for name, p in parameters.items() if "router" not in name and "lora_A" not in name]
     groups = [
         {"params": downs, "scale": 1.0, "weight_decay": training.weight_decay},
         {"params": ups, "scale": 1.0, "weight_decay": 0.0},
-        {"params": routers, "scale": router_rate / training.learning_rate, "weight_decay": 0.0},
+        {"params": routers, "scale": training.peak_router_learning_rate / training.learning_rate, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(
         [group for group in groups if group["params"]],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 WINDOW = 32
@@ -51,8 +52,21 @@ class Pace:
         """What Finalize is expected to take, with a half more for what was not measured."""
         return 1.5 * (self.full_eval_s + self.eval_s + 2 * self.save_s) + 1.0
 
-    def between_s(self, steps: int, *, eval_every: int, save_interval_s: float) -> float:
-        """Seconds that evaluations and saves will take during the next `steps` steps."""
-        evals = steps // eval_every if eval_every else 0
-        saves = int(steps * self.step_s / save_interval_s) if save_interval_s else 0
-        return evals * self.eval_s + saves * self.save_s
+    def all_in_step_s(self, *, eval_every: int, save_interval_s: float) -> float:
+        """Seconds a step takes with its share of the evaluations and saves between steps.
+
+        An evaluation may find a new best, which is saved at once.
+        """
+        saving = self.step_s * self.save_s / save_interval_s
+        return self.step_s + saving + (self.eval_s + self.save_s) / eval_every
+
+    def to_json(self) -> dict[str, float]:
+        """What a checkpoint keeps, so that a resume does not start from a guess again."""
+        return {"step_s": self.step_s, "eval_s": self.eval_s, "save_s": self.save_s, "full_eval_s": self.full_eval_s}
+
+    def recall(self, data: Mapping[str, float]) -> None:
+        """Take up what a checkpoint kept."""
+        self.planned_step_s = data["step_s"]
+        self.full_eval_s = data["full_eval_s"]
+        self.evals.extend([data["eval_s"]] if data["eval_s"] else [])
+        self.saves.extend([data["save_s"]] if data["save_s"] else [])

@@ -31,6 +31,11 @@ class Placement:
         return choose_device(self.device)
 
     @property
+    def device_name(self) -> str:
+        """The card's own name, or CPU."""
+        return torch.cuda.get_device_name(self.torch_device) if self.device == "cuda" else "CPU"
+
+    @property
     def torch_dtype(self) -> torch.dtype:
         """Precision of the frozen base."""
         return choose_dtype(self.dtype, self.torch_device)
@@ -42,10 +47,10 @@ def usable_cores() -> int:
 
 
 def place(training: TrainingConfig, recorded: dict[str, Any] | None) -> Placement:
-    """The configured placement with `auto` settled; threads and bins as `recorded` by the run that is resumed."""
-    device = choose_device(training.device)
-    dtype = choose_dtype(training.dtype, device)
+    """The configured placement with `auto` settled; precision, threads and bins as `recorded` by a resumed run."""
     known = recorded or {}
+    device = choose_device(training.device)
+    dtype = choose_dtype(str(known.get("dtype", training.dtype)), device)
     return Placement(
         device=device.type,
         dtype=str(dtype).removeprefix("torch."),

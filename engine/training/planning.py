@@ -6,15 +6,17 @@ import time
 from dataclasses import replace
 
 from configs.schema import Config
+from engine.checkpoint.space import checkpoint_bytes
 from engine.data.prepare import Prepared
-from engine.plan.estimate import Plan, make_plan, to_event
+from engine.plan.estimate import make_plan, to_event
 from engine.plan.history import history_key, recall, remember
 from engine.plan.parameters import base_parameters
 from engine.plan.report import memory_gb, report
-from engine.plan.throughput import Costs, assumed
+from engine.plan.throughput import SAVE_BYTES_PER_S, SAVE_LEAST_S, Costs, assumed
 from engine.plan.workload import from_config
 from engine.run.rundir import write_json
 from engine.training.calibrate import tokens_per_second
+from engine.training.memory import in_memory
 from engine.training.placement import Placement, place
 from engine.training.planned import Planned
 from engine.training.progress import Progress
@@ -24,8 +26,7 @@ from states.patience import Patience
 from states.schedule import begin as begin_horizon
 
 ADAPTER_SHARE = 0.0101
-"""Trainable values over the base's, 1.0% at the 12B shape; a checkpoint holds each three times, in float32."""
-BYTES_PER_TRAINED = 12
+"""Trainable values over the base's, as at the 12B shape; the real number is known once the model is loaded."""
 
 
 def begin(config: Config, plan: Planned) -> Progress:
@@ -46,7 +47,7 @@ def plan_first(session: Session, prepared: Prepared) -> Planned:
         base_params=params,
         device=placement.device,
         cores=placement.threads,
-        checkpoint_bytes=int(params * ADAPTER_SHARE * BYTES_PER_TRAINED),
+        checkpoint_bytes=checkpoint_bytes(int(params * ADAPTER_SHARE)),
     )
     known = recall(_key(session, placement, params))
     if known is not None:
@@ -56,8 +57,8 @@ def plan_first(session: Session, prepared: Prepared) -> Planned:
 
 def plan_again(session: Session, trainer: Trainer) -> Planned:
     """The plan of Init: with the speed of real forward and backward passes on this model and data."""
-    with session.task("measure the speed"):
-        speed = tokens_per_second(trainer)
+    with session.task("measure the speed") as progressed:
+        speed = in_memory(session, trainer, lambda: tokens_per_second(trainer, progressed))
     placement = place(session.config.training, trainer.runtime)
     params = base_parameters(session.base)
     remember(_key(session, placement, params), speed, wall=time.time())
@@ -65,7 +66,7 @@ def plan_again(session: Session, trainer: Trainer) -> Planned:
         tokens_per_s=speed,
         source="measured",
         setup_s=time.monotonic() - session.started_mono,
-        save_s=trainer.checkpoint_bytes / 200e6 + 0.1,
+        save_s=SAVE_LEAST_S + trainer.checkpoint_bytes / SAVE_BYTES_PER_S,
     )
     return _settle(session, trainer.prepared, costs, params)
 
@@ -85,26 +86,17 @@ def _settle(session: Session, prepared: Prepared, costs: Costs, params: int) -> 
     )
     work = replace(work, train_examples=len(prepared.train))
     plan = make_plan(work, costs, manual=session.launch.manual)
-    session.emit(to_event(plan))
+    event = to_event(plan)
+    session.emit(event)
     memory = memory_gb(work.profile, params, place(session.config.training, None).device)
     write_json(session.rundir.plan_report, report(plan, work, opened_wall=window.opened_wall, memory=memory))
-    return _reduced(plan)
-
-
-def _reduced(plan: Plan) -> Planned:
-    return Planned(
-        planned_steps=plan.planned_steps,
-        warmup_steps=plan.warmup_steps,
-        eval_every=plan.eval_every,
-        eval_subset_tokens=plan.eval_subset_tokens,
-        step_s=plan.step_s,
-    )
+    return Planned(event=event, eval_subset_tokens=plan.eval_subset_tokens, step_s=plan.step_s)
 
 
 def _key(session: Session, placement: Placement, params: int) -> str:
     training = session.config.training
     return history_key(
-        device=placement.device,
+        device=placement.device_name,
         base_params=params,
         dtype=placement.dtype,
         threads=placement.threads,

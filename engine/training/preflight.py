@@ -6,6 +6,9 @@ import shutil
 
 import torch
 
+from engine.checkpoint.space import checkpoint_bytes, free_bytes_needed, shortage
+from engine.plan.parameters import base_parameters
+from engine.training.planning import ADAPTER_SHARE
 from engine.training.session import Session
 from states.events import MessageLogged
 
@@ -25,6 +28,10 @@ def preflight(session: Session) -> None:
                 f"{usage.free / 2**30:.0f} GiB are free on the disk of {session.rundir.path}; 100 GiB are advised for "
                 "a 12B base with its checkpoints. Free some, or lower save_total_limit.",
             )
+        one = checkpoint_bytes(int(base_parameters(session.base) * ADAPTER_SHARE))
+        short = shortage(session.rundir.path, free_bytes_needed(one, session.config.training.save_total_limit))
+        if short is not None:
+            _warn(session, short)
         if LARGE_HINT in name and not torch.cuda.is_available():
             _warn(session, "torch sees no GPU here: a 12B base will not train on a CPU in any window worth paying for.")
 

@@ -11,11 +11,12 @@ from engine.model.load import load_tokenizer
 from engine.training.planned import Planned
 from engine.training.planning import plan_first
 from engine.training.preflight import preflight
+from engine.training.saving import recorded
 from engine.training.session import Session
 
 
-def prepare_run(session: Session) -> tuple[Prepared, PreTrainedTokenizerBase, Planned]:
-    """Check the machine, read and tokenise the data, plan the steps into the window."""
+def prepare_run(session: Session, checkpoint: Path | None) -> tuple[Prepared, PreTrainedTokenizerBase, Planned]:
+    """Check the machine, read and tokenise the data, plan the steps into the window; a resume takes its own plan."""
     preflight(session)
     training = session.config.training
     follow = session.follower()
@@ -25,4 +26,8 @@ def prepare_run(session: Session) -> tuple[Prepared, PreTrainedTokenizerBase, Pl
         tokenizer = load_tokenizer(session.base, template)
     prepared = prepare(session.config, tokenizer, follow, sources)
     session.emit(prepared.event())
-    return prepared, tokenizer, plan_first(session, prepared)
+    if checkpoint is None:
+        return prepared, tokenizer, plan_first(session, prepared)
+    plan = Planned.from_json(recorded(checkpoint)["plan"])
+    session.emit(plan.event)
+    return prepared, tokenizer, plan

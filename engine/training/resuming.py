@@ -81,7 +81,10 @@ def resumed(
         said = (*said, _without_effect(own, config))
         config = own
     before = Window(opened_wall=found.opened_wall, deadline_wall=found.deadline_wall)
-    window = continuing(before, hours=hours, deadline=deadline, now=now)
+    if config.window_hours is None and hours is None and deadline is None:
+        window = Window(opened_wall=found.opened_wall, deadline_wall=None)
+    else:
+        window = continuing(before, hours=hours, deadline=deadline, now=now)
     return Launch(config=config, directory=directory, window=window, resume=resume, manual=manual, said=said)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from engine.checkpoint.errors import CheckpointFailed, CheckpointInvalid
 from engine.checkpoint.manifest import Meta
@@ -71,19 +72,32 @@ def save_now(session: Session, trainer: Trainer, cause: Cause, *, eval_loss: flo
         )
     )
     keep = session.config.training.save_total_limit
-    for path in prune(session.rundir.path, keep=keep, best=best_checkpoint(session)):
+    for path in prune(
+        session.rundir.path, keep=keep, best=best_checkpoint(session), on_error=partial(_not_removed, session)
+    ):
         session.emit(CheckpointPruned(path=path.name))
     return True
 
 
-def best_checkpoint(session: Session) -> Path | None:
-    """Directory of the best evaluation's checkpoint; where that is not on disk, of the best there is, or the newest."""
+def _not_removed(session: Session, path: Path, error: OSError) -> None:
+    text = f"{path.name} should have been removed and could not be: {error.strerror}."
+    session.emit(MessageLogged(level="WARNING", logger="stint", text=text))
+
+
+def best_checkpoint(session: Session, *, hashes: bool = False) -> Path | None:
+    """The best evaluation's checkpoint; where that is not on disk or damaged, the best sound one, else the newest.
+
+    With `hashes` every byte is read again, and what is damaged is told.
+    """
     step = session.training.patience.best_step
-    path = session.rundir.path / f"checkpoint-{step}"
-    if step is not None and path.is_dir():
-        return path
-    sound = [item for item in found(session.rundir.path) if item.verdict.ok]
-    chosen = best_of(sound) or (sound[-1] if sound else None)
+    checkpoints = found(session.rundir.path, hashes=hashes)
+    sound = [item for item in checkpoints if item.verdict.ok]
+    if hashes:
+        for item in checkpoints:
+            if not item.verdict.ok:
+                session.emit(CheckpointSkipped(path=item.path.name, why=item.verdict.why))
+    named = next((item for item in sound if item.step == step), None)
+    chosen = named or best_of(sound) or (sound[-1] if sound else None)
     return chosen.path if chosen else None
 
 
@@ -107,13 +121,21 @@ def find_checkpoint(session: Session) -> Path | None:
     return path
 
 
+def recorded(checkpoint: Path) -> dict[str, Any]:
+    """Our own part of a checkpoint's trainer_state.json: progress, plan, pace and runtime."""
+    return dict(read_trainer_state(checkpoint / TRAINER_STATE).stint)
+
+
 def restore(session: Session, trainer: Trainer, path: Path) -> None:
     """Load a verified checkpoint: adapters, routing statistics, optimizer, counters."""
     state = read_trainer_state(path / TRAINER_STATE)
-    _leave_behind(session, path)
     read_adapter(trainer.adapted, path)
     load_optimizer(trainer.optimizer, trainer.adapted.parameters(), path / OPTIMIZER)
-    session.progress = Progress.from_json(dict(state.stint["progress"]))
+    progress = Progress.from_json(dict(state.stint["progress"]))
+    # How long to be patient may be changed between two starts; what was seen so far may not.
+    limit = session.config.safety.early_stopping_patience
+    session.progress = replace(progress, patience=replace(progress.patience, limit=limit))
+    trainer.pace.recall(state.stint["pace"])
     trainer.history = [dict(entry) for entry in state.log_history]
     session.emit(
         RunRestored(
@@ -123,6 +145,7 @@ def restore(session: Session, trainer: Trainer, path: Path) -> None:
             trained_s=session.progress.trained_s,
         )
     )
+    _leave_behind(session, path)
 
 
 def _leave_behind(session: Session, path: Path) -> None:
@@ -157,5 +180,10 @@ def _state(trainer: Trainer, progress: Progress) -> TrainerState:
         best_global_step=patience.best_step,
         best_model_checkpoint=f"checkpoint-{patience.best_step}" if patience.best_step is not None else None,
         log_history=tuple(trainer.history),
-        stint={"progress": progress.to_json(), "plan": trainer.plan.to_json(), "runtime": trainer.runtime},
+        stint={
+            "progress": progress.to_json(),
+            "plan": trainer.plan.to_json(),
+            "pace": trainer.pace.to_json(),
+            "runtime": trainer.runtime,
+        },
     )

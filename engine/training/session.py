@@ -18,7 +18,7 @@ from engine.run.signals import Flags
 from engine.training.launch import Launch
 from engine.training.orders import Orders
 from engine.training.progress import Progress
-from states.events import Event, TaskCompleted, TaskProgressed, TaskStarted
+from states.events import Event, RunUnpaused, TaskCompleted, TaskProgressed, TaskStarted
 from states.lifecycle import Lifecycle
 from states.phases import Phase
 
@@ -88,6 +88,15 @@ class Session:
     def save_is_due(self) -> bool:
         """Whether the configured time since the last checkpoint has gone by."""
         return time.monotonic() - self.saved_mono >= self.config.safety.checkpoint_interval_minutes * 60.0
+
+    def end_pause(self) -> None:
+        """Book the pause that ends here, if there is one, and say so."""
+        if self.paused_at is None:
+            return
+        paused_s = time.monotonic() - self.paused_at
+        self.paused_at = None
+        self.progress = self.training.paused(paused_s)
+        self.emit(RunUnpaused(step=self.step, paused_s=paused_s))
 
     def status(self) -> dict[str, Any]:
         """What the control thread answers, even while the loop hangs."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.run.rundir import RunDir
@@ -15,17 +17,33 @@ from states.text import clean
 
 PATIENCE_S = 60.0
 """An engine that has opened no journal by then is broken: importing torch took 8 s on a slow machine."""
+LISTEN_S = 5.0
+"""An engine that trains and still has no control socket is on a file system without them."""
 LAST_WORDS_BYTES = 4000
+LAST_LINES = 6
+"""Of an engine that a signal ended: what it printed before matters less than that."""
 
 
-def start_engine(launch: Launch) -> subprocess.Popen[bytes]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """An engine process of ours, and where its words begin."""
+
+    process: subprocess.Popen[bytes]
+    rundir: RunDir
+    words_from: int = 0
+    """Bytes of engine.out that earlier attempts left."""
+
+
+def start_engine(launch: Launch) -> Started:
     """Make the run directory, leave the launch in it, and start the engine in a session of its own."""
     rundir = RunDir(launch.directory)
     rundir.create()
     # Named after this process: of two starts at the same moment, neither engine reads the other's.
     path = rundir.path / f"{LAUNCH_FILE}-{os.getpid()}"
     path.write_bytes(launch.to_json())
-    return spawn(["train", "--no-tui", "--launch-file", str(path)], rundir)
+    before = rundir.engine_out.stat().st_size if rundir.engine_out.exists() else 0
+    process = spawn(["train", "--no-tui", "--launch-file", str(path)], rundir)
+    return Started(process=process, rundir=rundir, words_from=before)
 
 
 def told(path: Path) -> Launch:
@@ -35,26 +53,43 @@ def told(path: Path) -> Launch:
     return launch
 
 
-def wait_until_open(process: subprocess.Popen[bytes], directory: Path) -> int:
-    """0 once the engine holds its run; else its exit code, or an error code when it says nothing for a minute."""
-    rundir = RunDir(directory)
+def wait_until_open(started: Started) -> int:
+    """0 once this engine holds its run and listens; else its exit code, or an error code when nothing comes of it."""
     ends = time.monotonic() + PATIENCE_S
-    while time.monotonic() < ends:
-        code = process.poll()
+    held: float | None = None
+    while (now := time.monotonic()) < ends:
+        code = started.process.poll()
         if code is not None:
-            return code
-        if rundir.is_live() and rundir.events.is_file():
-            return 0
+            return code if code >= 0 else 128 - code
+        card = started.rundir.read_engine()
+        # The card of an attempt before, or of another start at the same moment, bears another pid.
+        if card is not None and card.pid == started.process.pid and started.rundir.is_live():
+            held = held or now
+            if card.socket or now - held > LISTEN_S:
+                return 0
         time.sleep(0.05)
     return int(ExitCode.ERROR)
 
 
-def last_words(process: subprocess.Popen[bytes], directory: Path) -> str | None:
-    """The end of what a dead engine printed; None while it lives."""
-    if process.poll() is None:
+def last_words(started: Started) -> str | None:
+    """How an engine died and the end of what it printed; None while it lives."""
+    code = started.process.poll()
+    if code is None:
         return None
     try:
-        printed = RunDir(directory).engine_out.read_bytes()[-LAST_WORDS_BYTES:].decode(errors="replace")
+        printed = started.rundir.engine_out.read_bytes()[started.words_from :][-LAST_WORDS_BYTES:]
     except OSError:
-        printed = ""
-    return clean(printed.strip()) or f"The engine ended with exit code {process.returncode} and said nothing."
+        printed = b""
+    words = clean(printed.decode(errors="replace").strip())
+    if code == -signal.SIGKILL:
+        return "The engine was killed (SIGKILL): by a person, or by the system when memory ran out."
+    if code < 0:
+        return "\n".join([f"The engine was ended by {_name(-code)}.", *words.splitlines()[-LAST_LINES:]])
+    return words or f"The engine ended with exit code {code} and said nothing."
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

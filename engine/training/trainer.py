@@ -12,6 +12,7 @@ from torch.nn import Parameter
 from transformers import PreTrainedTokenizerBase
 
 from configs.schema import Config
+from engine.checkpoint.space import checkpoint_bytes
 from engine.data.batches import Steps
 from engine.data.example import Example
 from engine.data.prepare import Prepared, eval_subset
@@ -48,8 +49,8 @@ class Trainer:
 
     @property
     def checkpoint_bytes(self) -> int:
-        """Size of a checkpoint: the adapters and AdamW's two moments, in float32."""
-        return 12 * sum(parameter.numel() for parameter in self.parameters)
+        """Size of a checkpoint, at most."""
+        return checkpoint_bytes(sum(parameter.numel() for parameter in self.parameters))
 
     def follow(self, plan: Planned) -> None:
         """Take a new plan, before the first step."""
