@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -52,6 +52,8 @@ class BinScores:
     """(conversations,) int64."""
     domains: torch.Tensor
     """(conversations,) int64, -1 for none."""
+    assignments: torch.Tensor
+    """(layers, conversations, experts) int64: what the routers chose; zeros under an override, no layers without."""
 
 
 def valid_tokens(packed: PackedBin) -> int:
@@ -75,7 +77,8 @@ def forward_loss(adapted: Adapted, packed: PackedBin, *, scale: float = 1.0) -> 
 @torch.no_grad()
 def evaluate_bin(adapted: Adapted, packed: PackedBin) -> BinScores:
     """Loss by conversation, without gradient; routing is counted for `routing.sample_evaluation`."""
-    with adapted.routing.inside(_scope(adapted, packed, training=False)):
+    scope, assignments = _counting(adapted, packed)
+    with adapted.routing.inside(scope):
         hidden = packed_hidden(adapted, packed)
     rows, targets = _targets(packed, hidden.device)
     nll = row_nll(hidden.index_select(0, rows), adapted.head.weight, adapted.head.bias, targets).to(
@@ -88,6 +91,7 @@ def evaluate_bin(adapted: Adapted, packed: PackedBin) -> BinScores:
         nll=torch.zeros(num, dtype=torch.float64).index_add_(0, owner, nll),
         targets=torch.bincount(owner, minlength=num),
         domains=packed.domains.to("cpu", torch.int64)[starts[:-1]],
+        assignments=assignments[:, :-1].to("cpu"),
     )
 
 
@@ -113,6 +117,18 @@ def _scope(adapted: Adapted, packed: PackedBin, *, training: bool) -> BinScope:
     mask = None if valid == total else (torch.arange(total) < valid).to(device, non_blocking=True)
     domains = packed.domains.to(device, torch.int64, non_blocking=True)
     return BinScope(domains=domains, valid=mask, training=training)
+
+
+def _counting(adapted: Adapted, packed: PackedBin) -> tuple[BinScope, torch.Tensor]:
+    """The scope of an evaluation, with a book by conversation; its last row takes what belongs to none."""
+    scope = _scope(adapted, packed, training=False)
+    ends = packed.starts.to("cpu", torch.int64)[1:]
+    owners = torch.bucketize(torch.arange(packed.input_ids.shape[0]), ends, right=True)
+    routing = adapted.routing
+    shape = (routing.num_layers, ends.shape[0] + 1, routing.num_experts)
+    assignments = torch.zeros(shape, dtype=torch.int64, device=adapted.device)
+    owners = owners.to(adapted.device, non_blocking=True)
+    return replace(scope, owners=owners, assignments=assignments), assignments
 
 
 def _targets(packed: PackedBin, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -17,7 +17,7 @@ import torch
 
 from engine.model.gates import GateOverride
 from engine.model.spec import AdapterSpec
-from engine.model.tally import Layout, RoutingSample
+from engine.model.tally import Layout, RoutingSample, count_owners
 from engine.model.typed import apply
 
 
@@ -30,6 +30,10 @@ class BinScope:
     valid: torch.Tensor | None
     """(tokens,) bool, or None when every token belongs to a conversation."""
     training: bool
+    owners: torch.Tensor | None = None
+    """(tokens,) int64: which row of `assignments` each token counts for."""
+    assignments: torch.Tensor | None = None
+    """(layers, conversations, experts) int64, counted into in evaluation; None where nobody asked."""
 
 
 class Routing:
@@ -125,6 +129,8 @@ class Routing:
             row = self.layout.row(probabilities, self.top_k, scope.domains, scope.valid)
         if not scope.training:
             self._evaluated[layer] += row
+            if scope.assignments is not None and scope.owners is not None:
+                count_owners(scope.assignments[layer], probabilities, self.top_k, scope.owners)
             return probabilities
         pull = self._strength * self.usage[layer].to(probabilities.dtype)
         return apply(Balance, probabilities, pull, scope.valid, row, self._step[layer])

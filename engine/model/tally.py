@@ -1,7 +1,7 @@
 """What routing did, counted on the device: one float64 row per layer, so that one copy reads all of it.
 
-A row holds, in this order: assignments by domain and expert (domains + 1 unlabelled, experts), the sum of router
-probabilities by expert, the sum of token entropies, and the number of tokens. Counts are exact up to 2^53.
+A row holds, in this order: assignments by domain and expert (domains + 1 unlabelled, experts), the sums of router
+probabilities and of gates by expert, the sum of token entropies, and the number of tokens. Counts are exact up to 2^53.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ class RoutingSample:
     """domain -> (experts,): assignments summed over layers; tokens without a domain are in `counts` only."""
     layer_domains: dict[str, tuple[tuple[int, ...], ...]]
     """domain -> (layers, experts): the same by layer."""
+    gate_mass: tuple[tuple[float, ...], ...]
+    """(layers, experts): mean gate over tokens; rows sum to 1."""
     tokens: int
 
 
@@ -44,7 +46,15 @@ class Layout:
     @property
     def width(self) -> int:
         """Columns of a row."""
-        return self.cells + self.num_experts + 2
+        return self.cells + 2 * self.num_experts + 2
+
+    @property
+    def _probabilities(self) -> slice:
+        return slice(self.cells, self.cells + self.num_experts)
+
+    @property
+    def _gates(self) -> slice:
+        return slice(self.cells + self.num_experts, self.cells + 2 * self.num_experts)
 
     def zeros(self, device: torch.device) -> torch.Tensor:
         """An empty buffer: (layers, width) float64."""
@@ -56,12 +66,14 @@ class Layout:
         """Count one layer of one bin: probabilities (tokens, experts), domains (tokens,) with -1 for none; no sync."""
         p = probabilities.detach()
         weight = p.new_ones(p.shape[0], dtype=torch.float64) if valid is None else valid.to(torch.float64)
-        experts = p.topk(top_k, dim=-1).indices
+        kept, experts = p.topk(top_k, dim=-1)
         known = torch.where(domains < 0, len(self.domains), domains)
         flat = (known[:, None] * self.num_experts + experts).reshape(-1)
+        gates = (kept / kept.sum(-1, keepdim=True)).to(torch.float64) * weight[:, None]
         out = torch.zeros(self.width, dtype=torch.float64, device=p.device)
         out[: self.cells].index_add_(0, flat, weight.repeat_interleave(top_k, output_size=flat.shape[0]))
-        out[self.cells : -2] = weight @ p.to(torch.float64)
+        out[self._probabilities] = weight @ p.to(torch.float64)
+        out[self._gates].index_add_(0, experts.reshape(-1), gates.reshape(-1))
         out[-2] = weight @ torch.special.entr(p).sum(-1).to(torch.float64)
         out[-1] = weight.sum()
         return out
@@ -80,7 +92,7 @@ class Layout:
         table = host[:, : self.cells].view(self.num_layers, -1, self.num_experts).to(torch.int64)
         counts = table.sum(1)
         usage = counts / counts.sum(-1, keepdim=True)
-        mean_probability = host[:, self.cells : -2] / tokens
+        mean_probability = host[:, self._probabilities] / tokens
         by_domain = dict(zip(self.domains, table.unbind(1), strict=False))
         return RoutingSample(
             counts=_rows(counts),
@@ -88,8 +100,16 @@ class Layout:
             balance_loss=float((self.num_experts * (usage * mean_probability).sum(-1)).mean()),
             domains={name: tuple(int(n) for n in part.sum(0)) for name, part in by_domain.items()},
             layer_domains={name: _rows(part) for name, part in by_domain.items()},
+            gate_mass=tuple(tuple(float(mass) for mass in row) for row in host[:, self._gates] / tokens),
             tokens=tokens,
         )
+
+
+def count_owners(book: torch.Tensor, probabilities: torch.Tensor, top_k: int, owners: torch.Tensor) -> None:
+    """Add one layer's assignments to book (conversations, experts) int64; owners: (tokens,) rows of the book."""
+    experts = probabilities.detach().topk(top_k, dim=-1).indices
+    flat = (owners[:, None] * book.shape[1] + experts).reshape(-1)
+    book.view(-1).index_add_(0, flat, torch.ones_like(flat))
 
 
 def _rows(table: torch.Tensor) -> tuple[tuple[int, ...], ...]:

@@ -7,6 +7,7 @@ import torch
 
 from engine.model.adapters import Adapted
 from engine.model.forward import evaluate_bin, forward_loss, valid_tokens
+from engine.model.gates import Uniform
 from engine.model.recompute import enable_recompute
 from engine.model.routing import Balance
 from engine.model.typed import apply
@@ -131,6 +132,39 @@ def test_counts_by_domain_and_entropy_are_what_the_router_did(build) -> None:
         assert sample.domains[name] == tuple(map(sum, zip(*sample.layer_domains[name], strict=True)))
     assert sample.counts[1] == tuple(torch.bincount(chosen.flatten(), minlength=4).tolist())
     assert sample.token_entropy[1] == pytest.approx(float(torch.special.entr(p).sum(-1).mean().detach()), rel=1e-6)
+
+
+def test_gate_mass_is_the_mean_gate_of_each_expert(build) -> None:
+    adapted = build()
+    packed = pack(conversations(8), padding=5)
+    inputs: list[torch.Tensor] = []
+    router = adapted.layers[1].router
+    router.register_forward_hook(lambda _m, _args, gates: inputs.append(gates))
+    evaluate_bin(adapted, packed)
+    sample = adapted.routing.sample_evaluation()
+    expected = inputs[0][: valid_tokens(packed)].double().mean(0)
+    assert sample.gate_mass[1] == pytest.approx(expected.tolist(), abs=1e-7)
+    assert sum(sample.gate_mass[0]) == pytest.approx(1.0)
+
+
+def test_assignments_by_conversation_are_those_of_each_alone_and_add_up(build) -> None:
+    adapted = build()
+    made = conversations(6)
+    scores = evaluate_bin(adapted, pack(made, padding=4))
+    sample = adapted.routing.sample_evaluation()
+    assert scores.assignments.shape == (2, 6, 4)
+    assert torch.equal(scores.assignments.sum(1), torch.tensor(sample.counts))
+    assert scores.assignments[0].sum(-1).tolist() == [2 * len(one.ids) for one in made]
+    alone = evaluate_bin(adapted, pack([made[3]]))
+    assert torch.equal(scores.assignments[:, 3], alone.assignments[:, 0])
+
+
+def test_gates_by_decree_assign_nothing(build) -> None:
+    adapted = build()
+    with adapted.routing.overridden(Uniform()):
+        scores = evaluate_bin(adapted, pack(conversations(3)))
+    assert not scores.assignments.any()
+    assert adapted.routing.sample_evaluation() is None
 
 
 def test_usage_moves_once_a_step_by_the_steps_own_counts(build) -> None:
