@@ -12,9 +12,11 @@ from typing import Any
 
 import orjson
 
+from engine.quality.account import routing_info, routing_text
 from engine.training.session import Session
 from engine.training.trainer import Trainer
 from engine.training.versions import versions
+from states.events import ExpertsExamined
 
 Writer = Callable[[Path], None]
 
@@ -37,7 +39,7 @@ LoRA adapters trained with Stint on {conversations} conversations. {routing}
 | validation perplexity after | {perplexity} |
 | run | {run_id} |
 
-`adapter_model.safetensors` is a standard PEFT adapter{average}.
+{experts}
 
 ## Not for people in distress
 
@@ -45,12 +47,15 @@ This model was not evaluated for safety here. It is not a clinician, and it must
 """
 
 
-def root_writers(session: Session, trainer: Trainer, *, final_loss: float | None) -> dict[str, Writer]:
-    """The files to publish beside the adapters, by name. `final_loss` is of the published model, if judged."""
-    info = orjson.dumps(_info(session, trainer, final_loss), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+def root_writers(
+    session: Session, trainer: Trainer, *, final_loss: float | None, examined: ExpertsExamined | None = None
+) -> dict[str, Writer]:
+    """The files to publish beside the adapters, by name; loss and examination of the published model, if measured."""
+    told = _info(session, trainer, final_loss) | {"routing": routing_info(trainer.adapted.spec, examined)}
+    info = orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     texts = {
         **_tokenizer_files(trainer, session.rundir.path),
-        "README.md": _card(session, trainer, final_loss).encode(),
+        "README.md": _card(session, trainer, final_loss, examined).encode(),
         "model_info.json": info,
     }
     return {name: partial(_write, content) for name, content in texts.items()}
@@ -86,12 +91,11 @@ def _info(session: Session, trainer: Trainer, final_loss: float | None) -> dict[
     }
 
 
-def _card(session: Session, trainer: Trainer, final_loss: float | None) -> str:
+def _card(session: Session, trainer: Trainer, final_loss: float | None, examined: ExpertsExamined | None) -> str:
     spec = trainer.adapted.spec
     progress = session.training
     routed = (
-        f"{spec.num_experts} experts share each feed-forward product and {spec.top_k} act on a token; the routed model "
-        "is in `moe_layers.safetensors`."
+        f"{spec.num_experts} experts share each feed-forward product and {spec.top_k} act on a token."
         if spec.routed
         else "There are no experts."
     )
@@ -106,9 +110,7 @@ def _card(session: Session, trainer: Trainer, final_loss: float | None) -> str:
         after=_number(final_loss),
         perplexity="not measured" if final_loss is None else f"{math.exp(min(final_loss, 700.0)):.3f}",
         run_id=session.run_id,
-        average=" with the uniform average of the experts; its loss was not measured apart from the routed model's"
-        if spec.routed
-        else "",
+        experts=routing_text(spec, examined),
     )
 
 

@@ -13,6 +13,7 @@ from engine.data.batches import make_bins
 from engine.data.example import Example
 from engine.model.forward import evaluate_bin
 from engine.model.tally import RoutingSample
+from engine.quality.specialisation import Assignments, merge
 from engine.training.trainer import Trainer
 
 
@@ -25,6 +26,8 @@ class EvalResult:
     eval_s: float
     domains: dict[str, float | None]
     routing: RoutingSample | None
+    assignments: Assignments | None
+    """By conversation; None without routers."""
     interrupted: bool = False
 
 
@@ -36,6 +39,8 @@ def evaluate(trainer: Trainer, examples: Sequence[Example], stop: Callable[[], b
     routing = trainer.adapted.routing
     routing.sample_evaluation()
     interrupted = False
+    chosen: list[Assignments] = []
+    names: list[int] = []
     for piece in make_bins(examples, trainer.bin_tokens):
         if stop():
             interrupted = True
@@ -45,6 +50,8 @@ def evaluate(trainer: Trainer, examples: Sequence[Example], stop: Callable[[], b
         place = torch.where(scores.domains < 0, len(trainer.domains), scores.domains)
         sums.index_add_(0, place, scores.nll)
         counts.index_add_(0, place, scores.targets)
+        chosen.append(Assignments(counts=scores.assignments, domains=scores.domains))
+        names += [examples[index].conversation for index in piece.examples]
     sample = routing.sample_evaluation()
     total = int(counts.sum())
     mean = float(sums.sum() / total) if total and not interrupted else math.nan
@@ -54,6 +61,7 @@ def evaluate(trainer: Trainer, examples: Sequence[Example], stop: Callable[[], b
         eval_s=time.perf_counter() - started,
         domains={name: _mean(sums[i], counts[i]) for i, name in enumerate(trainer.domains)} if not interrupted else {},
         routing=None if interrupted else sample,
+        assignments=merge(chosen, names) if sample is not None and not interrupted else None,
         interrupted=interrupted,
     )
 

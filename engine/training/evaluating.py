@@ -8,11 +8,12 @@ from dataclasses import replace
 
 from engine.training.deadline import window_closes
 from engine.training.evaluate import EvalResult, evaluate
+from engine.training.experts import tell_sample
 from engine.training.memory import in_memory
 from engine.training.saving import save_now
 from engine.training.session import Session
 from engine.training.trainer import Trainer
-from states.events import EvalCompleted, EvalStarted, ExpertsSampled
+from states.events import EvalCompleted, EvalStarted
 from states.phases import Cause
 
 
@@ -68,7 +69,8 @@ def _tell(session: Session, trainer: Trainer, result: EvalResult, scope: str, *,
             domains=result.domains,
         )
     )
-    tell_routing(session, result, window_steps=0)
+    if result.routing is not None:
+        tell_sample(session, trainer, result.routing, source="eval", window_steps=0)
     if result.loss is not None:
         trainer.history.append(
             {
@@ -79,20 +81,4 @@ def _tell(session: Session, trainer: Trainer, result: EvalResult, scope: str, *,
                 "eval_runtime": result.eval_s,
                 "eval_scope": scope,
             }
-        )
-
-
-def tell_routing(session: Session, result: EvalResult, *, window_steps: int) -> None:
-    """Say where the router sent the tokens of an evaluation."""
-    if result.routing is not None:
-        session.emit(
-            ExpertsSampled(
-                step=session.step,
-                source="eval",
-                window_steps=window_steps,
-                counts=result.routing.counts,
-                token_entropy=result.routing.token_entropy,
-                balance_loss=result.routing.balance_loss,
-                domains=result.routing.domains,
-            )
         )

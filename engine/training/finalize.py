@@ -9,8 +9,9 @@ from engine.checkpoint.errors import CheckpointFailed
 from engine.checkpoint.root import publish
 from engine.model.export import read_adapter
 from engine.training.card import root_writers
-from engine.training.evaluate import evaluate
-from engine.training.evaluating import evaluate_now, tell_routing
+from engine.training.evaluate import EvalResult, evaluate
+from engine.training.evaluating import evaluate_now
+from engine.training.experts import examine_experts, tell_sample
 from engine.training.memory import in_memory
 from engine.training.saving import best_checkpoint, save_now
 from engine.training.session import Session
@@ -55,14 +56,15 @@ def finalize(session: Session, trainer: Trainer, reason: Reason) -> None:
     if wanted is not None and step != wanted:
         text = f"The best checkpoint, of step {wanted:,}, is not sound on disk: {best.name} takes its place."
         session.emit(MessageLogged(level="WARNING", logger="stint", text=text))
-    final_loss = None if hurried() else _judge(session, trainer, best, step, hurried)
+    judged = None if hurried() else _judge(session, trainer, best, step, hurried)
+    examined = None if judged is None else examine_experts(session, trainer, judged, step, hurried)
     with session.task("publish the best model", detail=best.name):
-        writers = root_writers(session, trainer, final_loss=final_loss)
+        writers = root_writers(session, trainer, final_loss=judged.loss if judged else None, examined=examined)
         publish(session.rundir.path, best, writers)
 
 
-def _judge(session: Session, trainer: Trainer, best: Path, step: int, stop: Callable[[], bool]) -> float | None:
-    """Loss of the best checkpoint, of `step`, on the whole validation set; None where time or patience ran out."""
+def _judge(session: Session, trainer: Trainer, best: Path, step: int, stop: Callable[[], bool]) -> EvalResult:
+    """The best checkpoint, of `step`, on the whole validation set; without a loss where time or patience ran out."""
     if step != session.step:
         with session.task("load the best checkpoint", detail=best.name):
             read_adapter(trainer.adapted, best)
@@ -79,8 +81,9 @@ def _judge(session: Session, trainer: Trainer, best: Path, step: int, stop: Call
             domains=result.domains,
         )
     )
-    tell_routing(session, result, window_steps=0)
-    return result.loss
+    if result.routing is not None:
+        tell_sample(session, trainer, result.routing, source="eval", window_steps=0)
+    return result
 
 
 def _hurry(session: Session, trainer: Trainer) -> Callable[[], bool]:

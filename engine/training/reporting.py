@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from engine.training.errors import Diverged
+from engine.training.experts import tell_sample
 from engine.training.session import Session
 from engine.training.step import StepStats
 from engine.training.trainer import Trainer
-from states.events import EarlyStopTriggered, ExpertsSampled, StepCompleted, StepRejected
+from states.events import EarlyStopTriggered, StepCompleted, StepRejected
 
 
 def report_step(session: Session, trainer: Trainer, stats: StepStats, *, rate: float, step_s: float) -> None:
@@ -45,17 +46,8 @@ def _log(session: Session, trainer: Trainer, stats: StepStats, rate: float, epoc
     )
     sample = trainer.adapted.routing.sample()
     if sample is not None:
-        session.emit(
-            ExpertsSampled(
-                step=step,
-                source="train",
-                window_steps=trainer.config.training.logging_steps,
-                counts=sample.counts,
-                token_entropy=sample.token_entropy,
-                balance_loss=sample.balance_loss,
-                domains=sample.domains,
-            )
-        )
+        window = trainer.config.training.logging_steps
+        tell_sample(session, trainer, sample, source="train", window_steps=window)
 
 
 def tell_early_stop(session: Session) -> None:

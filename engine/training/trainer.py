@@ -19,6 +19,7 @@ from engine.data.prepare import Prepared, eval_subset
 from engine.model.adapters import Adapted
 from engine.training.pace import Pace
 from engine.training.planned import Planned
+from states.alarms import Watch
 
 
 @dataclass(kw_only=True)
@@ -41,6 +42,8 @@ class Trainer:
     """Threads, device, dtype, bin_tokens: recorded in every checkpoint and reapplied on resume."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """`log_history` of trainer_state.json."""
+    watch: Watch = field(default_factory=Watch)
+    """What is known to be wrong with the routing."""
 
     @cached_property
     def subset(self) -> Sequence[Example]:
