@@ -8,7 +8,7 @@ from pathlib import Path
 from configs.errors import UsageError
 from engine.run.rundir import RunDir
 from states.codec import BadLine, decode
-from states.events import RunConfigured, RunStopped
+from states.events import LogOpened, RunConfigured, RunStopped
 from states.phases import Outcome
 
 CONFIGURED = b'"kind":"run.configured"'
@@ -44,6 +44,13 @@ def look(directory: Path) -> Found:
         raise UsageError(
             f"The output directory {directory} cannot be used: {error.strerror}. Name another one with --output-dir."
         ) from error
+
+
+def attempts(journal: Path) -> list[LogOpened]:
+    """How each attempt so far began, oldest first. Decodes no other line; `journal` has been recovered."""
+    with journal.open("rb") as lines:
+        events = [decode(line).event for line in lines if OPENED in line]
+    return [event for event in events if isinstance(event, LogOpened)]
 
 
 def _told(run: RunDir) -> Found:

@@ -13,9 +13,10 @@ from pathlib import Path
 from configs.identity import config_hash, resolved
 from engine.run.bus import Bus, Clock
 from engine.run.inbox import Inbox
-from engine.run.journal import Journal, read
+from engine.run.journal import Journal
 from engine.run.rundir import EngineInfo, RunDir, write_json
 from engine.run.signals import Flags
+from engine.training.found import attempts
 from engine.training.launch import Launch
 from engine.training.orders import Orders
 from engine.training.session import Session
@@ -29,7 +30,7 @@ from states.lifecycle import Change, Lifecycle
 def open_session(stack: ExitStack, launch: Launch, rundir: RunDir, *, json: bool, quiet: bool) -> Session:
     """Open the journal with its subscribers and write its first records; `stack` takes it all down in reverse."""
     journal = Journal.open(rundir.events)
-    before = [record.event for record in read(rundir.events) if isinstance(record.event, LogOpened)]
+    before = attempts(rundir.events)
     run_id = before[-1].run_id if before else secrets.token_hex(4)
     attempt = len(before) + 1
     bus = Bus(journal, Clock())
