@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from states import events as e
+from states.mixture import Alarm
 from states.phases import Phase
 from states.reducer import fold
 from states.view import RunView
@@ -52,6 +53,7 @@ def hostile(view: RunView) -> RunView:
         model=replace(view.model, base_model=HOSTILE),
         feed=(*view.feed, replace(view.feed[-1], text=HOSTILE, topic=HOSTILE)),
         experts=replace(view.experts, domains={HOSTILE: (0.25,) * 4}),
+        alarms=(replace(ALARM, remedy=HOSTILE),),
         failure=e_failure(),
     )
 
@@ -129,6 +131,40 @@ def test_an_expert_that_takes_over_is_called_a_collapse(tales: ModuleType) -> No
     assert "collapsed" in read([experts.paint(Frame(view=lost), 50, 5).title])
     uneven = replace(view, experts=replace(view.experts, shares=(0.31, 0.23, 0.23, 0.23), entropy=1.37))
     assert "uneven" in read([experts.paint(Frame(view=uneven), 50, 5).title])
+
+
+ALARM = Alarm(
+    step=9,
+    wall=1.0,
+    source="train",
+    rule="starved",
+    level="bad",
+    layers=(3, 7),
+    layer=3,
+    expert=2,
+    value=0.041,
+    limit=0.05,
+    remedy="start again with fewer experts",
+)
+
+
+@pytest.mark.parametrize("size", [(60, 6), (60, 19), (36, 7)])
+def test_an_alarm_is_shown_with_its_number_and_what_to_do(size: tuple[int, int], tales: ModuleType) -> None:
+    view = replace(tales.view(tales.DEMO, until=104), alarms=(ALARM, replace(ALARM, level="warn")))
+    sheet = experts.paint(Frame(view=view), *size)
+    text = read(sheet.body).replace("\n", " ")
+    for words in ("expert 2 takes 4.1% of layer 3 (limit 5%)", "1 more alarm", "start again with"):
+        assert words in " ".join(text.split())
+    assert len(sheet.body) <= size[1]
+    assert "E3" in text, "an alarm must not push out a bar"
+    assert "balanced" not in read([sheet.title])
+
+
+def test_where_only_the_bars_fit_the_title_tells_the_alarm(tales: ModuleType) -> None:
+    view = replace(tales.view(tales.DEMO, until=104), alarms=(ALARM,))
+    sheet = experts.paint(Frame(view=view), 70, 4)
+    assert "expert 2 takes 4.1%" in read([sheet.title])
+    assert len(sheet.body) == 4
 
 
 def test_the_checkpoint_panel_says_what_a_kill_would_cost(tales: ModuleType) -> None:

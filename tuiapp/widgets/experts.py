@@ -6,11 +6,12 @@ import math
 
 from rich.style import Style
 
-from states.view import Experts
+from states.mixture import Alarm, Experts
+from states.wording import alarm_words
 from tuiapp import ink
 from tuiapp.frame import Frame
 from tuiapp.glyphs import Glyphs
-from tuiapp.ink import Row, cells, fit, pad, say
+from tuiapp.ink import Row, cells, fit, pad, say, wrap
 from tuiapp.meter import bar, marked
 from tuiapp.plot import Area, Dots, by_step, columns, compose
 from tuiapp.widgets.panel import Sheet
@@ -24,11 +25,14 @@ COLLAPSE_SHARE = 2.0
 COLLAPSE_ENTROPY = 0.36
 """Entropy under this part of ln(experts) (0.5 nats of four) is a collapse."""
 
+ALARM_ROWS = 3
+"""Rows an alarm may take from the curves."""
+
 
 def inputs(frame: Frame) -> tuple[object, ...]:
     """What the panel is painted from."""
     view = frame.view
-    return view.experts, view.eval_experts, view.expert_shares, view.model, frame.glyphs
+    return view.experts, view.eval_experts, view.expert_shares, view.alarms, view.model, frame.glyphs
 
 
 def paint(frame: Frame, width: int, height: int) -> Sheet:
@@ -41,8 +45,14 @@ def paint(frame: Frame, width: int, height: int) -> Sheet:
     if sample is None or not sample.shares:
         return Sheet(title=title, body=[say(("no routing measured yet", ink.FAINT))])
     word, style = verdict(sample, frame.glyphs)
+    if view.alarms and style == ink.GOOD:
+        # The mean over layers may be fine where a layer is not.
+        word, style = f"{frame.glyphs.warn} alarm", _tone(view.alarms[0])
     title += say((word, style))
-    body = bars(sample, frame, width, height)
+    told = _alarm(view.alarms, width, min(ALARM_ROWS, height - len(sample.shares)), frame.glyphs)
+    if view.alarms and not told:
+        title += say((f"  {alarm_words(view.alarms[0])}", _tone(view.alarms[0])))
+    body = [*bars(sample, frame, width, height - len(told)), *told]
     return Sheet(title=title, caption=_entropy(sample, width), body=body)
 
 
@@ -55,6 +65,20 @@ def verdict(sample: Experts, glyphs: Glyphs) -> tuple[str, Style]:
     if all(abs(share - even) <= TOLERANCE * even + 1e-9 for share in sample.shares):
         return f"{glyphs.check} balanced", ink.GOOD
     return f"{glyphs.warn} uneven", ink.WARN
+
+
+def _alarm(alarms: tuple[Alarm, ...], width: int, rows: int, glyphs: Glyphs) -> list[Row]:
+    """The worst alarm with its number and its remedy, in at most `rows` rows; nothing where there is no room."""
+    if not alarms or rows < 1:
+        return []
+    worst, others = alarms[0], len(alarms) - 1
+    more = f" ({others} more alarm{'s' if others > 1 else ''})" if others else ""
+    text = f"{glyphs.warn} {alarm_words(worst)}{more}: {worst.remedy}"
+    return wrap(text, width, _tone(worst), most=rows, ellipsis=glyphs.ellipsis)
+
+
+def _tone(alarm: Alarm) -> Style:
+    return ink.BAD if alarm.level == "bad" else ink.WARN
 
 
 def _entropy(sample: Experts, width: int) -> Row:
