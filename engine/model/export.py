@@ -7,7 +7,9 @@ the experts, with private A it is their concatenation at a rank of experts * ran
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -24,35 +26,58 @@ from engine.model.spec import ATTENTION, FFN, AdapterMode, AdapterSpec, ExpertMo
 CONFIG = "adapter_config.json"
 STANDARD = "adapter_model.safetensors"
 EXPERTS = "moe_layers.safetensors"
+NO_ROUTING = "inactive: with experts, this is their uniform average"
 FORMAT = "stint-moe-1"
 """Written into the metadata of EXPERTS; another value is another layout."""
 
 
-def write_adapter(adapted: Adapted, folder: Path, base_model_name: str) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What an adapter's files say of the model it was trained in; None where they were written without saying."""
+
+    base_dtype: str | None = None
+    """`float32` or `bfloat16`: what the base computed in. Another precision flips router ties."""
+    chat_template: str | None = None
+    """`template_digest` of the chat template the conversations were rendered with."""
+
+
+def template_digest(template: object) -> str:
+    """SHA-256 of a tokenizer's chat template, a text or several by name."""
+    text = template if isinstance(template, str) else orjson.dumps(template, option=orjson.OPT_SORT_KEYS).decode()
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_adapter(adapted: Adapted, folder: Path, base_model_name: str, *, chat_template: str | None = None) -> None:
     """Write CONFIG, STANDARD and, with experts, EXPERTS into an existing folder.
 
     Args:
         adapted: the model whose parameters are written.
         folder: where to; files of these names are replaced.
         base_model_name: what PEFT should load underneath: a hub id or a path.
+        chat_template: the `template_digest` of the template it was trained with.
     """
-    for name, write in adapter_writers(adapted, base_model_name).items():
+    for name, write in adapter_writers(adapted, base_model_name, chat_template=chat_template).items():
         write(folder / name)
 
 
-def adapter_writers(adapted: Adapted, base_model_name: str) -> dict[str, Callable[[Path], None]]:
+def adapter_writers(
+    adapted: Adapted, base_model_name: str, *, chat_template: str | None = None
+) -> dict[str, Callable[[Path], None]]:
     """The files of `write_adapter` by name, each as a function that writes it to the path it is given."""
     spec = adapted.spec
+    facts = {"base_dtype": str(adapted.embeddings.weight.dtype).removeprefix("torch.")}
+    if chat_template is not None:
+        facts["chat_template_sha256"] = chat_template
     config = orjson.dumps(_peft_config(spec, base_model_name), option=orjson.OPT_INDENT_2)
 
     def write_config(path: Path) -> None:
         path.write_bytes(config)
 
     def write_standard(path: Path) -> None:
-        save_file(dict(_standard(adapted)), path, metadata={"format": "pt"})
+        save_file(dict(_standard(adapted)), path, metadata={"format": "pt", "routing": NO_ROUTING, **facts})
 
     def write_experts(path: Path) -> None:
-        save_file(dict(_experts(adapted)), path, metadata=_metadata(spec))
+        save_file(dict(_experts(adapted)), path, metadata=_metadata(spec) | facts)
 
     plain: dict[str, Callable[[Path], None]] = {CONFIG: write_config, STANDARD: write_standard}
     return plain | {EXPERTS: write_experts} if spec.routed else plain
@@ -105,6 +130,17 @@ def read_spec(folder: Path) -> AdapterSpec:
         raise ConfigError(f"The adapter in {folder} was not written by Stint: {error}.") from error
 
 
+def read_facts(folder: Path) -> Facts:
+    """What a folder's files say of the model they were trained in.
+
+    Raises:
+        ConfigError: a file is missing or damaged.
+    """
+    with _opened(folder / (EXPERTS if (folder / EXPERTS).is_file() else STANDARD)) as file:
+        told = file.metadata() or {}
+    return Facts(base_dtype=told.get("base_dtype"), chat_template=told.get("chat_template_sha256"))
+
+
 def _peft_config(spec: AdapterSpec, base_model_name: str) -> dict[str, object]:
     private = spec.routed and spec.experts is ExpertMode.PRIVATE
     return {
@@ -127,6 +163,7 @@ def _peft_config(spec: AdapterSpec, base_model_name: str) -> dict[str, object]:
 def _metadata(spec: AdapterSpec) -> dict[str, str]:
     return {
         "format": FORMAT,
+        "routing": "active: these experts with these routers",
         "expert_mode": spec.experts.value,
         "num_experts": str(spec.num_experts),
         "top_k": str(spec.top_k),

@@ -17,7 +17,7 @@ from engine.checkpoint.store import save
 from engine.checkpoint.trainer_state import NAME as TRAINER_STATE
 from engine.checkpoint.trainer_state import TrainerState, read_trainer_state, write_trainer_state
 from engine.checkpoint.verify import best_of, found, newest_valid, verify
-from engine.model.export import adapter_writers, read_adapter
+from engine.model.export import adapter_writers, read_adapter, template_digest
 from engine.training.progress import Progress
 from engine.training.session import Session
 from engine.training.trainer import Trainer
@@ -47,7 +47,11 @@ def save_now(session: Session, trainer: Trainer, cause: Cause, *, eval_loss: flo
         eval_loss = progress.patience.best_loss
     session.emit(CheckpointStarted(step=progress.step, path=name, cause=cause))
     writers: dict[str, Callable[[Path], None]] = {
-        **adapter_writers(trainer.adapted, session.config.training.base_model),
+        **adapter_writers(
+            trainer.adapted,
+            session.config.training.base_model,
+            chat_template=template_digest(trainer.tokenizer.chat_template),
+        ),
         OPTIMIZER: partial(save_optimizer, trainer.optimizer, trainer.adapted.parameters()),
         TRAINER_STATE: partial(write_trainer_state, _state(trainer, progress)),
     }
