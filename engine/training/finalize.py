@@ -29,7 +29,8 @@ def finalize(session: Session, trainer: Trainer, reason: Reason) -> None:
     """Make what was trained durable first; then whatever the time left allows.
 
     After a signal the run is resumable and its host may be about to vanish: only the checkpoint is written.
-    Raises `CheckpointFailed` where no checkpoint is sound: such a run is not finished.
+    Raises `CheckpointFailed` where no checkpoint is sound, or what was trained last is lost and may be the best: such a
+    run is not finished, and can be resumed.
     """
     session.end_pause()
     if reason is Reason.SIGNAL:
@@ -61,6 +62,11 @@ def finalize(session: Session, trainer: Trainer, reason: Reason) -> None:
     with session.task("publish the best model", detail=best.name):
         writers = root_writers(session, trainer, final_loss=judged.loss if judged else None, examined=examined)
         publish(session.rundir.path, best, writers)
+    if step != wanted and session.training.saved_step != session.step:
+        raise CheckpointFailed(
+            f"The last steps could not be saved, nor the best model among them; {best.name} is published in its place. "
+            f"{_REMEDY} goes on from step {session.training.saved_step:,}."
+        )
 
 
 def _judge(session: Session, trainer: Trainer, best: Path, step: int, stop: Callable[[], bool]) -> EvalResult:
