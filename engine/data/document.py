@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,14 @@ _FOREIGN: Final = {
     b"\xff\xfe": "UTF-16 text; save it as UTF-8",
     b"\xfe\xff": "UTF-16 text; save it as UTF-8",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadLine:
+    """A line of a JSON Lines file that is no JSON; it stands where its row would."""
+
+    column: int
+    what: str
 
 
 def read_bytes(path: Path) -> bytes:
@@ -86,20 +95,54 @@ def _text_bytes(path: Path, raw: bytes) -> bytes:
 
 
 def read_rows(path: Path, raw: bytes) -> tuple[str, list[tuple[int, Any]]]:
-    """The rows with their 1-based numbers, and whether those count rows or lines."""
+    """The rows with their 1-based numbers, and whether those count rows or lines; a bad line is a `BadLine`."""
     body = _text_bytes(path, raw)
+    if _is_json_lines(body):
+        return "line", _json_lines(body)
+    problem = None
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        lines = _json_lines(path, body)
-        if lines is None:
-            raise DataError(_not_json(path, error, error.lineno)) from None
-        return "line", lines
+        # Words only: the exception holds a second copy of the whole file.
+        problem = _not_json(path, error, error.lineno)
+    if problem is not None:
+        raise DataError(problem)
     return "row", list(enumerate(_document_rows(path, document), start=1))
 
 
-def _json_lines(path: Path, body: bytes) -> list[tuple[int, Any]] | None:
-    """Rows of a JSON Lines file, or None when its first line is no JSON object by itself."""
+def _is_json_lines(body: bytes) -> bool:
+    """Whether the first line is an object by itself and more follow, or looks like one and the second line is one.
+
+    A complete object that is followed by anything is no JSON document, so nothing else can be meant.
+    """
+    lines = _first_lines(body, 2)
+    if len(lines) < 2:
+        return False
+    return _is_object(lines[0]) or (lines[0].startswith(b"{") and lines[0].endswith(b"}") and _is_object(lines[1]))
+
+
+def _first_lines(body: bytes, count: int) -> list[bytes]:
+    """The first lines that are not blank, stripped."""
+    lines: list[bytes] = []
+    start = 0
+    while len(lines) < count and start < len(body):
+        end = body.find(b"\n", start)
+        end = len(body) if end < 0 else end
+        line = body[start:end].strip()
+        if line:
+            lines.append(line)
+        start = end + 1
+    return lines
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _json_lines(body: bytes) -> list[tuple[int, Any]]:
     rows: list[tuple[int, Any]] = []
     for number, line in enumerate(body.split(b"\n"), start=1):
         if not line.strip():
@@ -107,19 +150,19 @@ def _json_lines(path: Path, body: bytes) -> list[tuple[int, Any]] | None:
         try:
             row = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            if not rows:
-                return None
-            raise DataError(_not_json(path, error, number)) from None
-        if not rows and not isinstance(row, dict):
-            return None
+            row = BadLine(column=error.colno, what=_fault(error))
         rows.append((number, row))
     return rows
 
 
-def _not_json(path: Path, error: orjson.JSONDecodeError, line: int) -> str:
+def _fault(error: orjson.JSONDecodeError) -> str:
     if "depth limit" in error.msg:
-        return f"{path}:{line}:{error.colno}: brackets are nested more than 1,000 deep; {EXPECTED}."
-    return f"{path}:{line}:{error.colno}: not valid JSON: {error.msg}; {EXPECTED}."
+        return "brackets are nested more than 1,000 deep"
+    return f"not valid JSON: {error.msg}"
+
+
+def _not_json(path: Path, error: orjson.JSONDecodeError, line: int) -> str:
+    return f"{path}:{line}:{error.colno}: {_fault(error)}; {EXPECTED}."
 
 
 def _document_rows(path: Path, document: object) -> list[Any]:

@@ -14,7 +14,7 @@ from typing import Final
 
 from configs.errors import DataError
 from engine.data.conversation import Conversation
-from engine.data.document import EXPECTED, read_bytes, read_rows
+from engine.data.document import EXPECTED, BadLine, read_bytes, read_rows
 from engine.data.rows import ParsedRow, RowError, Shape, parse_row
 
 _SHOWN_PROBLEMS: Final = 3
@@ -26,6 +26,8 @@ class Problem:
 
     row: int
     what: str
+    column: int | None = None
+    """Where on the line; only for a line that is no JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,10 @@ class Dataset:
     """Rows where no therapist turn follows a client turn."""
     merged_turns: int = 0
     empty_turns: int = 0
+    with_empty: tuple[int, ...] = ()
+    """Rows that hold an empty turn."""
+    suspects: tuple[tuple[int, str], ...] = ()
+    """(row, line start) of what resembles a known label and was read as text."""
     shapes: dict[Shape, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
@@ -59,10 +65,7 @@ def read_dataset(path: Path) -> Dataset:
     """Like `scan`, but rows that cannot be read, or nothing to train on, are a `DataError`."""
     dataset = scan(path)
     if dataset.problems:
-        shown = "; ".join(f"{dataset.unit} {p.row}: {p.what}" for p in dataset.problems[:_SHOWN_PROBLEMS])
-        more = len(dataset.problems) - _SHOWN_PROBLEMS
-        rest = f" (and {more} more of {dataset.rows:,} rows have problems)" if more > 0 else ""
-        raise DataError(f"{path}: {shown}{rest}.")
+        raise DataError(_refusal(dataset))
     if not dataset.conversations:
         raise DataError(
             f"{path}: none of its {dataset.rows:,} conversations has a therapist turn after a client turn "
@@ -71,26 +74,47 @@ def read_dataset(path: Path) -> Dataset:
     return dataset
 
 
+def _refusal(dataset: Dataset) -> str:
+    """The first problems of a file, and how many more rows have some."""
+    problems = dataset.problems
+    first = problems[0]
+    if first.column is not None:
+        more = len(problems) - 1
+        rest = f" (and {more:,} more problems; `dataset validate` lists all)" if more else ""
+        return f"{dataset.path}:{first.row}:{first.column}: {first.what}{rest}; {EXPECTED}."
+    shown = "; ".join(f"{dataset.unit} {p.row}: {p.what}" for p in problems[:_SHOWN_PROBLEMS])
+    more = len({p.row for p in problems} - {p.row for p in problems[:_SHOWN_PROBLEMS]})
+    rest = f" (and {more} more of {dataset.rows:,} rows have problems)" if more > 0 else ""
+    return f"{dataset.path}: {shown}{rest}."
+
+
 def scan(path: Path) -> Dataset:
     """Read a file and judge every row; only a file that is no data set at all raises `DataError`."""
     raw = read_bytes(path)
+    digest = hashlib.sha256(raw).hexdigest()
     unit, rows = read_rows(path, raw)
     if not rows:
         raise DataError(f"{path} holds no conversations: the list is empty; {EXPECTED}.")
+    # What has been read is let go row by row: a large file is held about twice, never four times.
+    del raw
+    count = len(rows)
+    rows.reverse()
     tally = _Tally()
-    for number, row in rows:
-        tally.add(number, row)
+    while rows:
+        tally.add(*rows.pop())
     return Dataset(
         path=path,
-        digest=hashlib.sha256(raw).hexdigest(),
+        digest=digest,
         unit=unit,
         conversations=tuple(tally.conversations),
-        rows=len(rows),
-        parsed=len(rows) - len(tally.problems),
+        rows=count,
+        parsed=count - len({problem.row for problem in tally.problems}),
         duplicates=tuple(tally.duplicates),
         without_reply=tuple(tally.without_reply),
         merged_turns=tally.merged,
         empty_turns=tally.empty,
+        with_empty=tuple(tally.with_empty),
+        suspects=tuple(tally.suspects),
         shapes=dict(tally.shapes),
         problems=tuple(tally.problems),
         notes=tally.notes(unit),
@@ -106,19 +130,25 @@ class _Tally:
         self.duplicates: list[int] = []
         self.without_reply: list[int] = []
         self.suspects: list[tuple[int, str]] = []
+        self.with_empty: list[int] = []
         self.shapes: Counter[Shape] = Counter()
         self.merged = self.empty = 0
         self._seen: set[bytes] = set()
 
     def add(self, number: int, row: object) -> None:
+        if isinstance(row, BadLine):
+            self.problems.append(Problem(row=number, what=row.what, column=row.column))
+            return
         try:
             parsed = parse_row(row)
         except RowError as error:
-            self.problems.append(Problem(row=number, what=str(error)))
+            self.problems.extend(Problem(row=number, what=what) for what in error.problems)
             return
         self.shapes[parsed.shape] += 1
         self.merged += parsed.merged
         self.empty += parsed.empty
+        if parsed.empty:
+            self.with_empty.append(number)
         self.suspects.extend((number, label) for label in parsed.suspects)
         conversation = Conversation(turns=parsed.turns, domain=parsed.domain, row=number)
         fingerprint = _fingerprint(parsed)

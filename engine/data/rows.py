@@ -39,7 +39,11 @@ class Shape(StrEnum):
 
 
 class RowError(ValueError):
-    """A row that cannot be read; the message completes the sentence "row N: ..."."""
+    """A row that cannot be read; each of `problems` completes the sentence "row N: ..."."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,15 +124,23 @@ def _from_turns(shape: Shape, value: object, role_key: str, text_key: str, domai
     if not isinstance(value, list):
         raise RowError(f'its turns are {kind_of(value)}, expected a list of {{"{role_key}": ..., "{text_key}": ...}}')
     turns = []
+    problems: list[str] = []
     for number, item in enumerate(value, start=1):
-        if not isinstance(item, dict) or role_key not in item or text_key not in item:
-            found = f"keys {', '.join(one_line(str(k), 24) for k in list(item)[:6])}" if isinstance(item, dict) else ""
-            raise RowError(
-                f'turn {number} is {found or kind_of(item)}, expected {{"{role_key}": ..., "{text_key}": ...}}'
-            )
-        turns.append(Turn(role=_role(item[role_key], number), text=_content(item[text_key], number)))
+        try:
+            turns.append(_turn(item, number, role_key, text_key))
+        except RowError as error:
+            problems += error.problems
+    if problems:
+        raise RowError(*problems)
     tidied = tidy(turns)
     return ParsedRow(shape=shape, turns=tidied.turns, domain=domain, empty=tidied.empty, merged=tidied.merged)
+
+
+def _turn(item: object, number: int, role_key: str, text_key: str) -> Turn:
+    if not isinstance(item, dict) or role_key not in item or text_key not in item:
+        found = f"keys {', '.join(one_line(str(k), 24) for k in list(item)[:6])}" if isinstance(item, dict) else ""
+        raise RowError(f'turn {number} is {found or kind_of(item)}, expected {{"{role_key}": ..., "{text_key}": ...}}')
+    return Turn(role=_role(item[role_key], number), text=_content(item[text_key], number))
 
 
 def _role(value: object, number: int) -> Role:

@@ -53,6 +53,7 @@ class ChatTemplate:
             source = str(tokenizer.get_chat_template())
         except ValueError as error:
             raise ConfigError(f"The base model's tokenizer has no chat template; {_REMEDY}.") from error
+        self.source = source
         self.controls = Controls(tokenizer, source)
         self.system_role = self._takes_system_role()
         before, after = self._scaffold(system=False, exchanges=1, pending=False).pieces[1:]
@@ -68,6 +69,11 @@ class ChatTemplate:
         # has to write that space itself. Anything but white space there is the template's own text.
         lead = before.removeprefix(prompt)
         self._lead = lead if before.startswith(prompt) and lead.isspace() else ""
+
+    @property
+    def end(self) -> str:
+        """What the template writes after a reply, up to and with the end token."""
+        return self._end
 
     def messages(self, dialogue: Dialogue) -> list[dict[str, str]]:
         """The messages that this template is given for a dialogue."""

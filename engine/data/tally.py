@@ -21,6 +21,10 @@ class RenderTally:
     unclosed: int = 0
     lost_parts: int = 0
     dropped: list[int] = field(default_factory=list)
+    """Rows, as in the lists below."""
+    cut_rows: list[int] = field(default_factory=list)
+    shortened_rows: list[int] = field(default_factory=list)
+    lost_rows: list[int] = field(default_factory=list)
 
     def notes(self) -> tuple[str, ...]:
         """One sentence for everything that happened."""

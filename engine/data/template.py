@@ -88,6 +88,26 @@ class Renderer:
                 return [int(token) for token in ids]
             exchanges = exchanges[1:]
 
+    @property
+    def ends(self) -> frozenset[int]:
+        """Ids that end a therapist's turn."""
+        return frozenset(self.end_ids[-1:])
+
+    @property
+    def end_ids(self) -> list[int]:
+        """What the template writes after a reply, up to and with the end token."""
+        ids = self._tokenizer(self._template.end, add_special_tokens=False, verbose=False)["input_ids"]
+        return [int(token) for token in ids]
+
+    @property
+    def template_text(self) -> str:
+        """The chat template's source."""
+        return self._template.source
+
+    def plain(self, text: str) -> str:
+        """A person's words as they are trained: with control tokens broken."""
+        return self._template.controls.neutralise(text)[0]
+
     def _arrange(self, turns: Sequence[Turn], *, count: bool = True) -> Dialogue:
         """Exchanges with control tokens broken; for training the unanswered last turn is left out."""
         raw = arrange(turns)
@@ -195,6 +215,8 @@ class Renderer:
                 self.tally.unclosed += placed.unclosed
                 made = self._example(conversation, placed, tokens, first=part.first - part.start, part=number)
             self.tally.lost_parts += not made
+            if not made:
+                self.tally.lost_rows.append(conversation.row)
             examples += made
         self.tally.divided += 1
         self.tally.parts += len(parts)
@@ -212,8 +234,12 @@ class Renderer:
             lambda exchange: self._place(Dialogue(system=dialogue.system, exchanges=(exchange,))),
         )
         examples = self._example(conversation, fitted.layout, fitted.encoded, part=part)
-        self.tally.shortened += bool(examples) and fitted.shortened
-        self.tally.cut += bool(examples) and len(fitted.encoded) > self.max_length
+        if examples and fitted.shortened:
+            self.tally.shortened += 1
+            self.tally.shortened_rows.append(conversation.row)
+        if examples and len(fitted.encoded) > self.max_length:
+            self.tally.cut += 1
+            self.tally.cut_rows.append(conversation.row)
         return examples
 
     def _place(self, dialogue: Dialogue) -> tuple[Layout, Encoded]:

@@ -1,0 +1,1 @@
+"""The checks of the data audit: one kind of trouble each, found by row and said without anybody's words."""

@@ -1,0 +1,149 @@
+"""`run.py dataset analyze|validate|preview|sample|convert`: know the data before the hours are paid for.
+
+Light until one of them runs; only what needs tokens loads a tokenizer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from configs.errors import UsageError
+from states.phases import ExitCode
+from states.text import clean
+
+if TYPE_CHECKING:
+    from engine.data.desk import Desk
+    from engine.data.rewriting import Rewritten
+
+app = typer.Typer(no_args_is_help=True, help="Analyze, validate, preview, sample and convert conversations.")
+
+_File = Annotated[
+    Path | None, typer.Argument(metavar="FILE", help="Conversations. Default: the configuration's data set.")
+]
+_Source = Annotated[Path | None, typer.Argument(metavar="FILE", help="Conversations to read.")]
+_Dataset = Annotated[Path | None, typer.Option(metavar="FILE", help="The same as FILE.")]
+_Config = Annotated[Path | None, typer.Option(help="Whose settings count. Default: this directory's, else the demo's.")]
+_Base = Annotated[str | None, typer.Option(metavar="MODEL", help="Base model whose tokens are counted.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")]
+
+
+@app.command()
+def validate(
+    file: _File = None,
+    dataset: _Dataset = None,
+    config: _Config = None,
+    base_model: _Base = None,
+    as_json: _Json = False,
+) -> None:
+    """Find every problem of a file in one pass. Exit code 0 without errors, 3 with any; warnings are no errors."""
+    desk = _desk(file, dataset, config, base_model)
+    with _quiet_stdout():
+        from engine.data.desk import progress_line
+        from engine.data.reports import validation_json, validation_lines
+        from engine.data.validating import validate as check
+
+        report = check(desk, progress_line())
+    if as_json:
+        _print_json({"file": str(desk.file), "settings": desk.settings, **validation_json(report)})
+    else:
+        _say(f"{desk.file}, checked as a run with the settings of {desk.settings} would see it")
+        for line in validation_lines(report):
+            _say(line)
+    if not report.ok:
+        raise typer.Exit(ExitCode.DATA)
+
+
+@app.command()
+def sample(
+    source: Annotated[Path, typer.Option("--input", metavar="FILE", help="Conversations to draw from.")],
+    target: Annotated[Path, typer.Option("--output", metavar="FILE", help="File to write; it must not be there yet.")],
+    size: Annotated[int, typer.Option(min=1, help="How many conversations.")],
+    balance_domains: Annotated[
+        bool, typer.Option("--balance-domains", help="As many of each domain, while they last.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same conversations.")] = 42,
+    as_json: _Json = False,
+) -> None:
+    """Write a smaller file with some of the usable conversations, their rows unchanged."""
+    from engine.data.rewriting import sample as draw
+
+    _told(draw(source, target, size, balance=balance_domains, seed=seed), as_json=as_json)
+
+
+@app.command()
+def convert(
+    to: Annotated[str, typer.Option(metavar="FORM", help="messages (JSON Lines) or transcript.")],
+    target: Annotated[Path, typer.Option("--output", metavar="FILE", help="File to write; it must not be there yet.")],
+    file: _Source = None,
+    dataset: _Dataset = None,
+    as_json: _Json = False,
+) -> None:
+    """Write the same conversations in another of the accepted forms; every row is read back and compared."""
+    from engine.data.desk import one_file
+    from engine.data.rewriting import Form
+    from engine.data.rewriting import convert as rewrite
+
+    source = one_file(file, dataset)
+    if source is None:
+        raise UsageError("There is no file to convert: name one, as in `dataset convert FILE --to messages ...`.")
+    if to not in list(Form):
+        raise UsageError(f"`--to {to}` is no form. The forms are: {', '.join(Form)}.")
+    _told(rewrite(source, target, Form(to)), as_json=as_json)
+
+
+def _desk(file: Path | None, dataset: Path | None, config: Path | None, base_model: str | None) -> Desk:
+    from engine.data.desk import one_file, settle
+
+    return settle(one_file(file, dataset), config, base_model)
+
+
+def _told(done: Rewritten, *, as_json: bool) -> None:
+    domains = {name or "(none)": count for name, count in done.domains.items()}
+    if as_json:
+        _print_json(
+            {
+                "file": str(done.path),
+                "conversations": done.conversations,
+                "domains": domains,
+                "left_out": done.left_out,
+            }
+        )
+        return
+    parts = ", ".join(f"{name} {count:,}" for name, count in domains.items())
+    left = f"; {done.left_out:,} rows of the source were not usable and are left out" if done.left_out else ""
+    _say(f"wrote {done.conversations:,} conversations to {done.path} ({parts}){left}")
+
+
+@contextlib.contextmanager
+def _quiet_stdout() -> Iterator[None]:
+    """Libraries that print to standard output print to standard error meanwhile, so that a report stays a report."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:
+        yield
+        return
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _say(text: str) -> None:
+    print(clean(text))
+
+
+def _print_json(value: Any) -> None:
+    import orjson
+
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
