@@ -152,6 +152,16 @@ def configured(tmp_path: Path, tiny_base: Path, tiny_dataset: Path) -> Configure
     return write
 
 
+@pytest.fixture(scope="session")
+def configured_at(tiny_base: Path, tiny_dataset: Path) -> Configure:
+    """`write_config` into a given folder, for a run beside it that several tests share."""
+
+    def write(home: Path, **choices: Any) -> Path:
+        return write_config(home / "config", tiny_base, tiny_dataset, home / "run", **choices)
+
+    return write
+
+
 @dataclass(frozen=True)
 class Said:
     """What a command answered."""

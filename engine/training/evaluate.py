@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import torch
 
-from engine.data.batches import make_bins
 from engine.data.example import Example
 from engine.model.forward import evaluate_bin
 from engine.model.tally import RoutingSample
@@ -32,7 +31,10 @@ class EvalResult:
 
 
 def evaluate(trainer: Trainer, examples: Sequence[Example], stop: Callable[[], bool]) -> EvalResult:
-    """Token-weighted NLL of `examples`; `stop` is asked between bins and ends the evaluation early, without a loss."""
+    """Token-weighted NLL of `examples`, which is the trainer's subset or its validation set.
+
+    `stop` is asked between bins and ends the evaluation early, without a loss.
+    """
     started = time.perf_counter()
     sums = torch.zeros(len(trainer.domains) + 1, dtype=torch.float64)
     counts = torch.zeros(len(trainer.domains) + 1, dtype=torch.int64)
@@ -41,7 +43,7 @@ def evaluate(trainer: Trainer, examples: Sequence[Example], stop: Callable[[], b
     interrupted = False
     chosen: list[Assignments] = []
     names: list[int] = []
-    for piece in make_bins(examples, trainer.bin_tokens):
+    for piece in trainer.packed(examples):
         if stop():
             interrupted = True
             break

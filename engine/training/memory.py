@@ -56,5 +56,5 @@ def _halve(session: Session, trainer: Trainer) -> None:
             f"already needs {longest:,}. Lower max_length, set gradient_checkpointing to true, or the "
             'optimization_priority to "memory_efficient", and start again; `--resume auto` keeps the old settings.'
         )
-    trainer.bin_tokens = trainer.runtime["bin_tokens"] = after
+    trainer.shrink_bins(after)
     session.emit(MemoryReduced(step=session.step, old_bin_tokens=before, new_bin_tokens=after))

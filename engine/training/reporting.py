@@ -45,8 +45,8 @@ def _log(session: Session, trainer: Trainer, stats: StepStats, rate: float, epoc
         {"step": step, "epoch": epoch, "loss": stats.loss, "learning_rate": rate, "grad_norm": stats.grad_norm}
     )
     sample = trainer.adapted.routing.sample()
+    window, trainer.sampled_step = step - trainer.sampled_step, step
     if sample is not None:
-        window = trainer.config.training.logging_steps
         tell_sample(session, trainer, sample, source="train", window_steps=window)
 
 

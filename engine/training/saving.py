@@ -140,6 +140,7 @@ def restore(session: Session, trainer: Trainer, path: Path) -> None:
     limit = session.config.safety.early_stopping_patience
     session.progress = replace(progress, patience=replace(progress.patience, limit=limit))
     trainer.pace.recall(state.stint["pace"])
+    trainer.sampled_step = progress.step
     trainer.history = [dict(entry) for entry in state.log_history]
     session.emit(
         RunRestored(

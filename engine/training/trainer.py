@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from configs.schema import Config
 from engine.checkpoint.space import checkpoint_bytes
-from engine.data.batches import Steps
+from engine.data.batches import Bin, Steps, make_bins
 from engine.data.example import Example
 from engine.data.prepare import Prepared, eval_subset
 from engine.model.adapters import Adapted
@@ -44,6 +44,9 @@ class Trainer:
     """`log_history` of trainer_state.json."""
     watch: Watch = field(default_factory=Watch)
     """What is known to be wrong with the routing."""
+    sampled_step: int = 0
+    """Step of the newest routing sample in training, or the one that this process goes on from."""
+    _packed: dict[int, Sequence[Bin]] = field(default_factory=dict)
 
     @cached_property
     def subset(self) -> Sequence[Example]:
@@ -74,6 +77,18 @@ class Trainer:
     def eval_every(self) -> int:
         """Optimizer steps between two evaluations."""
         return self.plan.eval_every
+
+    def packed(self, examples: Sequence[Example]) -> Sequence[Bin]:
+        """The bins of `subset` or `validation`, packed once for a size of bin."""
+        # Both live as long as the trainer, so that identity tells them apart.
+        if id(examples) not in self._packed:
+            self._packed[id(examples)] = make_bins(examples, self.bin_tokens)
+        return self._packed[id(examples)]
+
+    def shrink_bins(self, tokens: int) -> None:
+        """Use bins of at most `tokens` tokens from here on, and after a resume."""
+        self.bin_tokens = self.runtime["bin_tokens"] = tokens
+        self._packed.clear()
 
     def balance_ramp(self, step: int) -> float:
         """Share of the balance weight at `step`: it rises while the adapters leave their zero."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,12 +20,16 @@ from engine.run.client import Client
 from engine.run.journal import read
 from engine.run.rundir import RunDir
 from engine.training.choose import Choice, choose
+from engine.training.launch import Launch
 from engine.training.main import run_engine
 from states.commands import Command, Reply
 from states.events import Event
 from states.phases import ExitCode
+from states.reducer import fold
+from states.view import RunView
 
 PATIENCE_S = 60.0
+STEP = "engine.training.memory.take_step"
 
 
 @dataclass
@@ -65,17 +72,64 @@ class Bench:
 
         self.monkeypatch.setattr(owner, name, held)
 
+    def choose(self, *, window_s: float | None = None, **choice: Any) -> Launch:
+        """Settle a start, with `window_s` in a window of so many seconds from now."""
+        launch = choose(Choice(config=self.config, **choice))
+        if window_s is None:
+            return launch
+        now = time.time()
+        return replace(launch, window=replace(launch.window, opened_wall=now, deadline_wall=now + window_s))
+
     def go(self, **choice: Any) -> ExitCode:
         """Run to the end and collect every answer."""
-        launch = choose(Choice(config=self.config, **choice))
-        code = run_engine(launch, quiet=True)
+        code = run_engine(self.choose(**choice), quiet=True)
         for thread in self.threads:
             thread.join(PATIENCE_S)
         return code
 
+    def go_until(self, call: int, target: str = STEP, **choice: Any) -> None:
+        """Run until the `call`-th call of `target`, where a signal leaves a checkpoint to resume from."""
+        module, name = target.rsplit(".", 1)
+        original = getattr(__import__(module, fromlist=[name]), name)
+        self.at(target, terminate, call=call)
+        assert self.go(**choice) == ExitCode.INTERRUPTED
+        self.monkeypatch.setattr(target, original)
+
+    def evaluations(self, losses: Iterable[float | None]) -> None:
+        """Let the evaluations up to the last step have these losses, whatever the model says."""
+        from engine.training import evaluating
+
+        evaluate, told = evaluating.evaluate, iter(losses)
+        self.monkeypatch.setattr(evaluating, "evaluate", lambda *args: replace(evaluate(*args), loss=next(told)))
+
+    @property
+    def view(self) -> RunView:
+        """What a screen shows at the end."""
+        return fold(read(RunDir(self.run).events))
+
     def events(self, *kinds: type[Any]) -> list[Event]:
         """The run's events of these kinds."""
         return [record.event for record in read(RunDir(self.run).events) if isinstance(record.event, kinds)]
+
+
+def terminate() -> None:
+    """What a host does before it takes the machine away."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.fixture
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No waiting for the disk: for tests of what a run does, not of what survives a power cut."""
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, lambda _descriptor: None)
+
+
+@pytest.fixture(scope="module")
+def shared_bench(configured_at: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A bench whose run several tests look at, or copy to go on from."""
+    home = tmp_path_factory.mktemp("shared")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield Bench(run=home / "run", config=configured_at(home), monkeypatch=monkeypatch)
 
 
 @pytest.fixture
