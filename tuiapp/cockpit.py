@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -32,6 +33,8 @@ LIVELY_S = 0.25
 CLOCK_S = 1.0
 """Seconds between frames in which only clocks move."""
 HINT_S = 6.0
+HANG_UP_S = 1.0
+"""Seconds between looks at whether there is still a terminal."""
 NEWS = (Link.ENDED, Link.LOST, Link.FAILED)
 """What a person who looks elsewhere would want to hear of."""
 PENDING = ("requested", "accepted")
@@ -90,6 +93,8 @@ class Cockpit(App[int]):
         terminal.keep_title(self)
         self._source.start(self.post_message)
         self.set_interval(PULSE_S, self._pulse)
+        if not self.is_headless:
+            self.set_interval(HANG_UP_S, self._leave_if_hung_up)
         self.call_after_refresh(self.paint)
 
     def on_unmount(self) -> None:
@@ -143,6 +148,10 @@ class Cockpit(App[int]):
         if title != self._titled:
             self._titled = title
             terminal.set_title(self, title)
+
+    def _leave_if_hung_up(self) -> None:
+        if terminal.hung_up():
+            self.leave(128 + signal.SIGHUP)
 
     def _pulse(self) -> None:
         if self._hint and self._clock() >= self._hint_until:

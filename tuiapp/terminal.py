@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +30,20 @@ def stalled(app: App[Any]) -> bool:
     writer = getattr(getattr(app, "_driver", None), "_writer_thread", None)
     queue = getattr(writer, "_queue", None)
     return queue is not None and queue.qsize() > QUEUE_LIMIT
+
+
+def hung_up(descriptor: int = 0) -> bool:
+    """Whether the terminal behind `descriptor` is gone.
+
+    SIGHUP only reaches a process whose controlling terminal it was; any other would read end-of-file for ever, and
+    Textual's input thread spins on it.
+    """
+    poll = select.poll()
+    try:
+        poll.register(descriptor, 0)  # only what is always reported: an error or a hang-up
+        return bool(poll.poll(0))
+    except OSError:
+        return False
 
 
 def keep_title(app: App[Any]) -> None:

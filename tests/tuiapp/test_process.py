@@ -105,3 +105,13 @@ def test_a_run_that_is_gone_is_lost_and_leaves_with_one(tmp_path: Path, tales: M
     left, text = viewer.ending()
     assert left == 1
     assert "without a last record" in text
+
+
+def test_a_terminal_that_is_gone_without_a_word_ends_the_cockpit(tmp_path: Path, tales: ModuleType) -> None:
+    home = RunDir(tmp_path)
+    home.events.write_bytes(b"".join(map(encode, tales.tell(tales.DEMO, until=20, ended=False))))
+    with home.hold_lock():
+        viewer = Viewer(tmp_path)
+        viewer.until("LIVE")
+        viewer.screen.close()
+        assert viewer.process.wait(timeout=10) == 128 + signal.SIGHUP
