@@ -90,6 +90,7 @@ class Cockpit(App[int]):
         """Listen to signals and to the source, and begin to paint."""
         with contextlib.suppress(ValueError, NotImplementedError, RuntimeError):
             terminal.leave_on_signals(self.leave)
+            terminal.mend_after_stop(self)
         terminal.keep_title(self)
         self._source.start(self.post_message)
         self.set_interval(PULSE_S, self._pulse)

@@ -90,8 +90,27 @@ def leave_on_signals(leave: Callable[[int], None]) -> None:
         loop.add_signal_handler(number, leave, 128 + number)
 
 
+def mend_after_stop(app: App[Any]) -> None:
+    """On SIGCONT take the terminal anew, as a shell has changed it meanwhile or nothing has.
+
+    Textual takes it a second time without having let go when a SIGSTOP preceded, which no program hears of. Then two
+    threads read the keys, each loses some to the other, and leaving waits for one of them for ever.
+    """
+    driver: Any = getattr(app, "_driver", None)
+
+    def go_on() -> None:
+        reader = getattr(driver, "_key_thread", None)
+        if reader is not None and reader.is_alive():
+            driver.suspend_application_mode()
+        driver.resume_application_mode()
+        app.refresh(layout=True)
+
+    if driver is not None and not driver.is_headless:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCONT, go_on)
+
+
 def back_to_default() -> None:
     """Take the handlers off again."""
     loop = asyncio.get_running_loop()
-    for number in SIGNALS:
+    for number in (*SIGNALS, signal.SIGCONT):
         loop.remove_signal_handler(number)

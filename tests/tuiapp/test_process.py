@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -115,3 +116,26 @@ def test_a_terminal_that_is_gone_without_a_word_ends_the_cockpit(tmp_path: Path,
         viewer.until("LIVE")
         viewer.screen.close()
         assert viewer.process.wait(timeout=10) == 128 + signal.SIGHUP
+
+
+def test_a_cockpit_that_was_stopped_and_continued_still_hears_every_key(tmp_path: Path, tales: ModuleType) -> None:
+    home = RunDir(tmp_path)
+    home.events.write_bytes(b"".join(map(encode, tales.tell(tales.DEMO, until=20, ended=False))))
+    with home.hold_lock():
+        viewer = Viewer(tmp_path)
+        viewer.until("LIVE")
+        viewer.process.send_signal(signal.SIGSTOP)
+        time.sleep(0.3)
+        viewer.process.send_signal(signal.SIGCONT)
+        viewer.until("\\x1b\\[\\?1049h")
+        viewer.until("LIVE")
+        for _ in range(6):
+            viewer.screen.send("?")
+            viewer.until("Stint cockpit")
+            viewer.screen.send("\x1b")
+            viewer.until("LIVE")
+        viewer.screen.send("q")
+        viewer.until("Training goes on")
+        assert viewer.process.wait(timeout=10) == 0
+        assert termios.tcgetattr(viewer.screen.fileno())[3] & termios.ECHO, "the shell gets its terminal back"
+        viewer.ending()
