@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from configs.errors import DataError
-from configs.schema import MoeConfig
+from configs.schema import Config, MoeConfig
 from engine.data.checks.balance import small_domains
 from engine.data.checks.finding import Finding, Ledger
 from engine.data.checks.leakage import leakage, repeated_prompts
@@ -19,6 +20,9 @@ from engine.data.checks.roles import swapped_roles
 from engine.data.checks.wording import bare_replies, both_roles, characters, control_tokens, refusals
 from engine.data.conversation import Conversation
 from engine.data.example import Example
+from engine.data.formats import Dataset
+from engine.data.sources import Sources
+from engine.data.template import GENERAL, Renderer
 
 WORD_CHECKS: Final[tuple[Callable[[Conversation], Iterator[Finding]], ...]] = (
     both_roles,
@@ -33,6 +37,9 @@ DECODED: Final = 2048
 """Conversations whose labels are decoded and compared with the words, evenly over the file; all where it has fewer."""
 NEAR_LIMIT: Final = 16_000_000
 """Characters up to which near-duplicates are searched: some 3 million words, a few seconds and 300 MB."""
+SETUP_NEAR_LIMIT: Final = 4_000_000
+"""The same bound in a run's Setup, where it should take a second or two."""
+SETUP_DECODED: Final = 256
 _SHOWN: Final = 3
 
 
@@ -73,10 +80,10 @@ def check_domains(conversations: dict[str, int], moe: MoeConfig, ledger: Ledger)
 class TokenAudit:
     """Checks ids and labels as they are made; keeps counts, not tokens."""
 
-    def __init__(self, habits: Habits, ledger: Ledger, conversations: int) -> None:
+    def __init__(self, habits: Habits, ledger: Ledger, conversations: int, *, decoded: int = DECODED) -> None:
         self._habits = habits
         self._ledger = ledger
-        self._stride = max(1, -(-conversations // DECODED))
+        self._stride = max(1, -(-conversations // decoded))
         self._seen = 0
         self._tokens = self._targets = 0
         self.compared = 0
@@ -117,3 +124,37 @@ def refuse(ledger: Ledger, path: str, unit: str) -> None:
 def notes(ledger: Ledger, unit: str) -> tuple[str, ...]:
     """The warnings of a ledger, one sentence or two for each kind."""
     return tuple(group.note(unit) for group in ledger.warnings)
+
+
+def audit_words(dataset: Dataset, *, splits: bool) -> tuple[str, ...]:
+    """The word checks over a file that training reads: its warnings as notes; errors raise `DataError`.
+
+    `splits` says that both sides come from it, so that a repeated prompt could stand on both.
+    """
+    ledger = Ledger()
+    check_wording(dataset.conversations, ledger)
+    if splits:
+        check_prompts(dataset.conversations, ledger)
+    refuse(ledger, str(dataset.path), dataset.unit)
+    return notes(ledger, dataset.unit)
+
+
+def audit_run(
+    config: Config, tokenizer: Any, sources: Sources, train: Sequence[Example], validation: Sequence[Example]
+) -> tuple[str, ...]:
+    """What Setup checks of the tokens and between the sides, beyond `audit_words`; errors raise `DataError`.
+
+    What reading and rendering left out is in their own notes.
+    """
+    dataset = sources.datasets[0]
+    ledger = Ledger()
+    check_sides(sources.train, sources.validation, ledger, limit=SETUP_NEAR_LIMIT)
+    counted = Counter(each.domain or GENERAL for each in sources.train)
+    check_domains(dict(counted), config.moe, ledger)
+    habits = Habits.of(tokenizer, Renderer(tokenizer, config.training.max_length))
+    audit = TokenAudit(habits, ledger, len(sources.train) + len(sources.validation), decoded=SETUP_DECODED)
+    audit.see(sources.train, train)
+    audit.see(sources.validation, validation)
+    audit.close()
+    refuse(ledger, str(dataset.path), dataset.unit)
+    return notes(ledger, dataset.unit)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,31 @@ _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object inste
 
 
 @app.command()
+def analyze(
+    file: _File = None,
+    dataset: _Dataset = None,
+    config: _Config = None,
+    base_model: _Base = None,
+    as_json: _Json = False,
+) -> None:
+    """Count conversations, turns and tokens, draw their lengths, and say what steps and bins they make."""
+    desk = _desk(file, dataset, config, base_model)
+    with _quiet_stdout():
+        from engine.data.analysis import analysis_json
+        from engine.data.analysis import analyze as count
+        from engine.data.desk import progress_line
+        from engine.data.tables import analysis_lines
+
+        found = count(desk, progress_line())
+    if as_json:
+        _print_json(analysis_json(desk, found))
+        return
+    width = min(100, shutil.get_terminal_size((80, 24)).columns)
+    for line in analysis_lines(desk, found, width=width, blocks=_can_print("\u2588\u258f")):
+        _say(line)
+
+
+@app.command()
 def validate(
     file: _File = None,
     dataset: _Dataset = None,
@@ -58,6 +84,32 @@ def validate(
             _say(line)
     if not report.ok:
         raise typer.Exit(ExitCode.DATA)
+
+
+@app.command()
+def preview(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Conversations.")],
+    row: Annotated[int, typer.Argument(metavar="N", min=1, help="Row or line of one, as the other commands say it.")],
+    config: _Config = None,
+    base_model: _Base = None,
+    as_json: _Json = False,
+) -> None:
+    """Show one conversation as the trainer will see it: the tokens of its bin, those that carry loss marked."""
+    desk = _desk(file, None, config, base_model)
+    with _quiet_stdout():
+        from engine.data.desk import progress_line
+        from engine.data.marking import ASCII_MARKS, MARKS, preview_json, preview_lines
+        from engine.data.previewing import preview as look
+
+        unit, seen = look(desk, row, progress_line())
+    if as_json:
+        _print_json(preview_json(seen))
+        return
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM", "dumb") != "dumb"
+    marks = MARKS if _can_print("".join(MARKS)) else ASCII_MARKS
+    for line in preview_lines(seen, unit=unit, colour=colour, marks=marks):
+        # The lines are clean already; the colours must pass.
+        _put(line)
 
 
 @app.command()
@@ -140,7 +192,21 @@ def _quiet_stdout() -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    print(clean(text))
+    _put(clean(text))
+
+
+def _put(text: str) -> None:
+    """Print, whatever the terminal's encoding lacks spelled out."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _can_print(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _print_json(value: Any) -> None:

@@ -6,37 +6,23 @@ Reading and splitting need no tokenizer and come first, so that a wrong file is 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError, DataError
 from configs.schema import Config
-from engine.data.conversation import Conversation
+from engine.data.audit import audit_run, audit_words
 from engine.data.example import Example
-from engine.data.formats import Dataset, read_dataset
+from engine.data.formats import read_dataset
 from engine.data.sampler import order
+from engine.data.sources import Progress, Sources
 from engine.data.split import split, without_shared_prompts
 from engine.data.stats import DataStats, SideStats, Stage
-from engine.data.template import GENERAL, Renderer
+from engine.data.template import GENERAL
+from engine.data.tokenizing import tokenize
 from states.events import DataPrepared
-
-Progress = Callable[[str, int, int], None]
-"""Hears (task, done, total); the first call of a task has done 0, its last has done == total."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
-    """Conversations of both sides before any tokenizer is loaded."""
-
-    train: tuple[Conversation, ...]
-    validation: tuple[Conversation, ...]
-    domains: tuple[str, ...]
-    """Sorted; `general` stands for conversations that name none."""
-    datasets: tuple[Dataset, ...]
-    """The training file, and the validation file if one is named."""
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -100,6 +86,8 @@ def read_sources(config: Config, progress: Progress = _silent) -> Sources:
     if unnamed and len(domains) > 1:
         notes.append(f'{unnamed:,} training conversations name no domain and count as "{GENERAL}".')
     _check_domains(config.moe.domains, domains)
+    for number, dataset in enumerate(datasets):
+        notes += [f"Validation: {note}" if number else note for note in audit_words(dataset, splits=len(datasets) == 1)]
     return Sources(
         train=tuple(train), validation=tuple(validation), domains=domains, datasets=tuple(datasets), notes=tuple(notes)
     )
@@ -109,11 +97,8 @@ def prepare(config: Config, tokenizer: Any, progress: Progress = _silent, source
     """Render both sides; pass `sources` when they were read before the tokenizer was there."""
     sources = sources or read_sources(config, progress)
     total = len(sources.train) + len(sources.validation)
-    renderer = Renderer(tokenizer, config.training.max_length, sources.domains)
-    progress("tokenize", 0, total)
-    train = renderer.render_all(sources.train, lambda done: progress("tokenize", done, total))
-    before = len(sources.train)
-    validation = renderer.render_all(sources.validation, lambda done: progress("tokenize", before + done, total))
+    tokens = tokenize(config, tokenizer, sources, progress)
+    train, validation = tokens.train, tokens.validation
     for side, examples in (("training", train), ("validation", validation)):
         if not examples:
             raise DataError(
@@ -134,7 +119,7 @@ def prepare(config: Config, tokenizer: Any, progress: Progress = _silent, source
         validation=validation,
         domains=sources.domains,
         stats=DataStats(waterfall=waterfall, train=sides[0], validation=sides[1]),
-        notes=(*sources.notes, *renderer.tally.notes()),
+        notes=(*sources.notes, *tokens.notes, *audit_run(config, tokenizer, sources, train, validation)),
         digests=tuple(dataset.digest for dataset in sources.datasets),
     )
 

@@ -99,7 +99,8 @@ def validate(desk: Desk, progress: Progress) -> Report:
 
 def _sides(report: Report, config: Config, dataset: Dataset, progress: Progress) -> None:
     ledger = report.ledger
-    check_prompts(dataset.conversations, ledger)
+    if config.training.validation_dataset is None:
+        check_prompts(dataset.conversations, ledger)
     try:
         train, validation = _apart(config, dataset)
     except DataError as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from configs.load import demo_dir
 from engine.run.journal import read
 from engine.run.rundir import RunDir
 from engine.training.choose import Choice, choose
@@ -140,6 +141,42 @@ def test_checkpoints_are_listed_verified_and_pruned(typed: Typed, project_with_r
     assert len(RunDir(project_with_run / "run").checkpoints()) == 5
     assert typed("checkpoint", "prune", "run", "--keep", "1").code == 0
     assert [path.name for path in RunDir(project_with_run / "run").checkpoints()] == ["checkpoint-22"]
+
+
+@pytest.fixture
+def data(here: Path) -> Path:
+    """A working directory with the demo's conversations as data.json."""
+    return Path(shutil.copy(demo_dir() / "conversations.json", here / "data.json"))
+
+
+def test_a_data_set_is_analyzed_validated_and_previewed(typed: Typed, data: Path) -> None:
+    [analyze] = words("python run.py dataset analyze data.json")
+    said = typed(*analyze)
+    assert (said.code, said.err) == (0, "")
+    for told in ("Total conversations", "Avg tokens per conversation", "Min tokens", "Max tokens", "Total tokens"):
+        assert told in said.out
+    for line in words("python run.py dataset validate data.json [--json]"):
+        said = typed(*line)
+        assert (said.code, said.err) == (0, "")
+        assert json.loads(said.out)["ok"] if "--json" in line else "0 errors" in said.out
+    [preview] = words("python run.py dataset preview data.json 12")
+    said = typed(*preview)
+    assert (said.code, said.err) == (0, "")
+    assert "row 12 (this one)" in said.out
+
+
+def test_a_data_set_is_sampled_and_converted(typed: Typed, data: Path) -> None:
+    command = "python run.py dataset sample --input data.json --output small.json --size 100 [--balance-domains]"
+    for line in words(command):
+        said = typed(*line)
+        assert (said.code, said.err) == (0, "")
+        assert len(json.loads((data.parent / "small.json").read_text())["conversations"]) == 100
+        (data.parent / "small.json").unlink()
+    command = "python run.py dataset convert data.json --to messages|transcript --output converted.jsonl"
+    for line in words(command):
+        said = typed(*line)
+        assert (said.code, said.err) == (0, "")
+        (data.parent / "converted.jsonl").unlink()
 
 
 def test_a_damaged_checkpoint_is_named_by_verify(typed: Typed, project_with_run: Path) -> None:

@@ -22,7 +22,9 @@ GRAMMAR = Grammar(
 HELPS = (
     "--help", "-h", "train --help", "status -h", "send --help", "attach --help", "replay --help", "init --help",
     "config", "config --help", "config check --help", "config show --help", "config schema --help", "checkpoint",
-    "checkpoint list --help", "checkpoint verify --help", "checkpoint prune --help", "--no-tui --help", "--version",
+    "checkpoint list --help", "checkpoint verify --help", "checkpoint prune --help", "dataset", "dataset --help",
+    "dataset analyze --help", "dataset validate --help", "dataset preview --help", "dataset sample --help",
+    "dataset convert --help", "--no-tui --help", "--version",
 )  # fmt: skip
 HELP_CPU_S = 0.5
 
