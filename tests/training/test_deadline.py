@@ -158,8 +158,16 @@ def test_whatever_a_run_costs_it_ends_in_time_with_its_cosine_done_and_wastes_li
     assert run.now + needed <= run.window_s, "the last checkpoint and the judgement still fit"
     wasted = run.window_s - run.reserved - run.now
     assert wasted <= 0.02 * run.window_s + longest * (2 * run.step_s + run.eval_s + run.save_s)
-    assert learning_rate(run.progress.horizon, 1.0) < 0.1
+    assert learning_rate(run.progress.horizon, 1.0) < 0.05
     assert unbroken(run.shares)
+
+
+def test_evaluations_are_expected_before_they_are_made():
+    run = ticking(window_s=1000.0, planned_steps=100_000, step_s=1.0, eval_every=10, eval_s=10.0, full_eval_s=20.0)
+    assert run.run(20) is None
+    expected = run.progress.horizon.total_steps
+    assert run.run() is Reason.DEADLINE
+    assert run.step == pytest.approx(expected, rel=0.04)
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,0 +1,48 @@
+"""Which expert a domain starts with: `moe.domains`, in the order a person wrote them."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.usefixtures("unsynced")
+
+
+@pytest.fixture
+def routers(bench):
+    """The routers' weights before the first step of a run with these settings: (layers, experts, hidden)."""
+
+    def start(*overrides: str) -> torch.Tensor:
+        from engine.training.step import take_step
+
+        seen: list[torch.Tensor] = []
+
+        def see(trainer, examples, **rest):
+            seen.extend(layer.router.weight.detach().clone() for layer in trainer.adapted.layers)
+            return take_step(trainer, examples, **rest)
+
+        with pytest.MonkeyPatch.context() as once:
+            once.setattr("engine.training.memory.take_step", see)
+            bench.go_until(1, manual=True, overrides=overrides)
+        shutil.rmtree(bench.run)
+        return torch.stack(seen)
+
+    return start
+
+
+def test_the_configured_order_of_domains_is_the_order_of_experts(routers):
+    as_found = routers()
+    assert torch.allclose(
+        routers('moe.domains=["work", "anxiety", "grief", "relationships"]'), as_found[:, [3, 0, 1, 2]]
+    )
+
+
+def test_domains_that_are_not_configured_make_no_prototype(routers):
+    two = routers("moe.num_experts=2", "moe.top_k=1", 'moe.domains=["work", "grief"]')
+    other = routers("moe.num_experts=2", "moe.top_k=1", 'moe.domains=["grief", "work"]')
+    assert two.shape[1] == 2
+    assert torch.allclose(two, other[:, [1, 0]])
+    # Prototypes of two groups point away from each other.
+    assert torch.nn.functional.cosine_similarity(two[:, 0], two[:, 1]).max() < -0.9
