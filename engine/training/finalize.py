@@ -8,6 +8,7 @@ from pathlib import Path
 from engine.checkpoint.errors import CheckpointFailed
 from engine.checkpoint.root import publish
 from engine.model.export import read_adapter
+from engine.run.inbox import Order
 from engine.training.card import root_writers
 from engine.training.evaluate import EvalResult, evaluate
 from engine.training.evaluating import evaluate_now
@@ -40,8 +41,11 @@ def finalize(session: Session, trainer: Trainer, reason: Reason) -> None:
             raise CheckpointFailed(f"No checkpoint could be written before the signal's end. {_REMEDY} begins again.")
         return
     for order in session.orders.while_finalizing():
-        # Asked for at the same boundary as what ended training: it has come about.
-        session.orders.inbox.applied(order, session.step, "finishing")
+        if isinstance(order.command, Finish | Abort):
+            # Asked for at the same boundary as what ended training: it has come about.
+            session.orders.inbox.applied(order, session.step, "finishing")
+        else:
+            _refuse(session, order)
     hurried = _hurry(session, trainer)
     if session.training.saved_step != session.step:
         save_now(session, trainer, Cause.FINAL)
@@ -92,6 +96,10 @@ def _judge(session: Session, trainer: Trainer, best: Path, step: int, stop: Call
     return result
 
 
+def _refuse(session: Session, order: Order) -> None:
+    session.orders.inbox.rejected(order, f"{order.command.name} is not possible while finalizing")
+
+
 def _hurry(session: Session, trainer: Trainer) -> Callable[[], bool]:
     """Whether optional work must be skipped: asked for by a person or a signal, or because the window closes."""
     told = False
@@ -103,7 +111,7 @@ def _hurry(session: Session, trainer: Trainer) -> Callable[[], bool]:
                 session.flags.hurry = True
                 session.orders.inbox.applied(order, session.step, "skipping optional work")
             else:
-                session.orders.inbox.rejected(order, f"{order.command.name} is not possible while finalizing")
+                _refuse(session, order)
         remaining = session.remaining_s()
         late = remaining is not None and remaining < trainer.pace.save_s + PUBLISH_MARGIN_S
         hurry = session.flags.hurry or session.flags.stop or late

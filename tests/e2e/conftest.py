@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from engine.run.client import Client
+from engine.run.inbox import Order
 from engine.run.journal import read
 from engine.run.rundir import RunDir
 from engine.training.choose import Choice, choose
@@ -94,6 +95,24 @@ class Bench:
         self.at(target, terminate, call=call)
         assert self.go(**choice) == ExitCode.INTERRUPTED
         self.monkeypatch.setattr(target, original)
+
+    def at_boundary(self, orders: Mapping[int, Sequence[Command]], *, signalled: int = 0) -> None:
+        """Let these orders wait, and a signal have come, at step boundaries counted from 1 (before the first step)."""
+        from engine.training import loop
+
+        obey, boundary = loop.obey, 0
+
+        def told(session: Any, trainer: Any) -> Any:
+            nonlocal boundary
+            boundary += 1
+            for number, command in enumerate(orders.get(boundary, ())):
+                order = Order(id=f"{command.name}-{boundary}-{number}", command=command, via="socket")
+                session.orders.inbox.put(order)
+            if boundary == signalled:
+                terminate()
+            return obey(session, trainer)
+
+        self.monkeypatch.setattr(loop, "obey", told)
 
     def evaluations(self, losses: Iterable[float | None]) -> None:
         """Let the evaluations up to the last step have these losses, whatever the model says."""

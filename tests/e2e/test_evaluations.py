@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import orjson
 import pytest
 import torch
 
-from engine.run.inbox import Order
-from states.commands import Evaluate
+from states.commands import Checkpoint, Evaluate
 from states.events import (
     CheckpointCompleted,
     CommandApplied,
@@ -26,24 +26,8 @@ pytestmark = pytest.mark.usefixtures("unsynced")
 EVERY_STEP = ("training.eval_steps=1",)
 
 
-def asked_for(bench, boundaries: set[int]) -> None:
-    """Let a person ask for an evaluation at these step boundaries, counted from 1."""
-    from engine.training import loop
-
-    obey, boundary = loop.obey, 0
-
-    def told(session, trainer):
-        nonlocal boundary
-        boundary += 1
-        if boundary in boundaries:
-            session.orders.inbox.put(Order(id=f"evaluate-{boundary}", command=Evaluate(), via="socket"))
-        return obey(session, trainer)
-
-    bench.monkeypatch.setattr(loop, "obey", told)
-
-
 def test_evaluations_that_a_person_asks_for_cost_no_patience(bench):
-    asked_for(bench, {4, 5, 6})  # after 3, 4 and 5 steps
+    bench.at_boundary({number: [Evaluate()] for number in (4, 5, 6)})  # after 3, 4 and 5 steps
     bench.evaluations([9.0, 1.0, *[2.0] * 20])
     patient = ("training.eval_steps=2", "safety.early_stopping_patience=2")
     assert bench.go(manual=True, overrides=patient) == ExitCode.FINISHED
@@ -54,7 +38,7 @@ def test_evaluations_that_a_person_asks_for_cost_no_patience(bench):
 
 
 def test_an_evaluation_that_a_person_asks_for_may_find_the_best(bench):
-    asked_for(bench, {4})
+    bench.at_boundary({4: [Evaluate()]})
     bench.evaluations([9.0, 3.0, 1.0, *[2.0] * 20])
     few = ("training.eval_steps=2", "training.per_device_train_batch_size=16")
     assert bench.go(manual=True, overrides=few) == ExitCode.FINISHED
@@ -62,6 +46,19 @@ def test_an_evaluation_that_a_person_asks_for_may_find_the_best(bench):
     assert (stopped.best_step, stopped.best_loss) == (3, 1.0)
     saved = [event.step for event in bench.events(CheckpointCompleted) if event.cause is Cause.BEST]
     assert saved == [2, 3]
+
+
+def test_a_checkpoint_asked_for_at_the_best_step_stays_the_best(bench):
+    bench.at_boundary({3: [Checkpoint()]})
+    bench.evaluations([9.0, 3.0, 1.0, 5.0, 1.0])
+    few = (*EVERY_STEP, "training.per_device_train_batch_size=16", "training.num_train_epochs=1")
+    assert bench.go(manual=True, overrides=few) == ExitCode.FINISHED
+    again = [event for event in bench.events(CheckpointCompleted) if event.step == 2]
+    assert [(event.cause, event.eval_loss, event.best) for event in again] == [
+        (Cause.BEST, 1.0, True),
+        (Cause.OPERATOR, 1.0, True),
+    ]
+    assert orjson.loads((bench.run / "MANIFEST.json").read_bytes())["source"] == "checkpoint-2"
 
 
 def test_a_run_whose_evaluations_are_none_of_them_finite_is_an_error(bench):

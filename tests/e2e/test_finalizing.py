@@ -14,11 +14,11 @@ import pytest
 from engine.checkpoint.errors import CheckpointFailed
 from engine.checkpoint.files import Files
 from engine.checkpoint.root import verify_root
-from engine.run.inbox import Order
-from states.commands import Abort, Command, Finish, Pause
+from states.commands import Abort, Evaluate, Finish, Pause
 from states.events import (
     CheckpointSkipped,
     CommandApplied,
+    CommandRejected,
     EvalCompleted,
     MessageLogged,
     PhaseChanged,
@@ -46,25 +46,6 @@ FEW_STEPS = {
 
 def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def at_boundary(bench, orders: dict[int, list[Command]], *, signalled: int = 0) -> None:
-    """Let orders, and a signal, be there at these step boundaries, counted from 1."""
-    from engine.training import loop
-
-    obey, boundary = loop.obey, 0
-
-    def told(session, trainer):
-        nonlocal boundary
-        boundary += 1
-        for command in orders.get(boundary, []):
-            order = Order(id=f"{command.name}-{boundary}-{id(command)}", command=command, via="socket")
-            session.orders.inbox.put(order)
-        if boundary == signalled:
-            terminate()
-        return obey(session, trainer)
-
-    bench.monkeypatch.setattr(loop, "obey", told)
 
 
 def steps_once(bench) -> bool:
@@ -125,8 +106,23 @@ def test_a_signal_with_nothing_on_disk_is_an_error_and_not_resumable(bench):
     assert (stopped.outcome, stopped.exit_code, stopped.checkpoint) == (Outcome.FAILED, ExitCode.ERROR, None)
 
 
+def test_a_signal_whose_checkpoint_fails_is_resumable_from_the_one_before(bench):
+    from engine.training import saving
+
+    save = saving.save
+    bench.monkeypatch.setattr(
+        saving, "save", lambda run, step, *rest, **more: (full if step > 1 else save)(run, step, *rest, **more)
+    )
+    bench.go_until(2, **FEW_STEPS)
+    (stopped,) = bench.events(RunStopped)
+    assert (stopped.step, stopped.checkpoint) == (2, "checkpoint-1")
+    bench.monkeypatch.setattr(saving, "save", save)
+    assert bench.go(resume="auto", **FEW_STEPS) == ExitCode.FINISHED
+    assert [event.step for event in bench.events(StepCompleted)] == [1, 2, 2, 3]
+
+
 def test_a_signal_together_with_a_finish_saves_and_leaves_at_once(bench):
-    at_boundary(bench, {3: [Finish()]}, signalled=3)
+    bench.at_boundary({3: [Finish()]}, signalled=3)
     assert bench.go(**FEW_STEPS) == ExitCode.FINISHED
     (stopped,) = bench.events(RunStopped)
     assert (stopped.reason, stopped.step, stopped.checkpoint) == (Reason.OPERATOR, 2, "checkpoint-2")
@@ -135,12 +131,19 @@ def test_a_signal_together_with_a_finish_saves_and_leaves_at_once(bench):
 
 
 def test_two_finishes_at_one_boundary_are_one_and_hurry_nobody(bench):
-    at_boundary(bench, {3: [Finish(), Finish()]})
+    bench.at_boundary({3: [Finish(), Finish()]})
     assert bench.go(**FEW_STEPS) == ExitCode.FINISHED
     assert [(event.command, event.step) for event in bench.events(CommandApplied)] == [("finish", 2)] * 2
     last = bench.events(EvalCompleted)[-1]
     assert last.scope == "full"
     assert last.loss is not None
+
+
+def test_what_waits_behind_a_finish_is_refused_rather_than_forgotten(bench):
+    bench.at_boundary({3: [Finish(), Evaluate(), Pause()]})
+    assert bench.go(**FEW_STEPS) == ExitCode.FINISHED
+    assert [event.command for event in bench.events(CommandApplied)] == ["finish"]
+    assert [event.command for event in bench.events(CommandRejected)] == ["evaluate", "pause"]
 
 
 def test_a_judgement_cut_short_leaves_the_best_its_loss(bench):
@@ -154,7 +157,7 @@ def test_a_judgement_cut_short_leaves_the_best_its_loss(bench):
 
 
 def test_an_abort_in_a_pause_books_the_pause(bench):
-    at_boundary(bench, {2: [Pause()], 4: [Abort()]})
+    bench.at_boundary({2: [Pause()], 4: [Abort()]})
     assert bench.go(**FEW_STEPS) == ExitCode.CANCELLED
     assert bench.events(RunPaused)
     (unpaused,) = bench.events(RunUnpaused)
