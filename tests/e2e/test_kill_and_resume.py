@@ -54,10 +54,17 @@ def uninterrupted(tmp_path_factory, tiny_base, tiny_dataset):
 
 def start(run: Path, base: Path, dataset: Path, resume: str | None = None):
     overrides = (
-        "training.num_train_epochs=2", "training.per_device_train_batch_size=4", "training.eval_steps=4",
-        "training.threads=1", "training.bin_tokens=256", "training.max_length=256", "training.max_training_hours=1",
+        "training.learning_rate=5e-3",
+        "training.warmup_steps=2",
+        "training.num_train_epochs=2",
+        "training.per_device_train_batch_size=4",
+        "training.eval_steps=4",
+        "training.threads=1",
+        "training.bin_tokens=256",
+        "training.max_length=256",
+        "training.max_training_hours=1",
         "safety.max_training_hours=1",
-    )  # fmt: skip
+    )
     return choose(
         Choice(output_dir=run, base_model=str(base), dataset=dataset, overrides=overrides, resume=resume, hours=None)
     )

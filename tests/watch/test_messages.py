@@ -53,8 +53,13 @@ def test_python_warnings_are_recorded(bus: Bus, rundir: RunDir) -> None:
     assert "DeprecationWarning: old fashioned" in text
 
 
-def test_what_transformers_keeps_to_itself_is_recorded_once(bus: Bus, rundir: RunDir) -> None:
+def test_what_transformers_keeps_to_itself_is_recorded_once(
+    bus: Bus, rundir: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
     library = logging.getLogger("transformers")
+    # Loading a model quietens the library for the rest of the process.
+    monkeypatch.setattr(library, "level", logging.WARNING)
+    logging.getLogger("transformers.modeling").manager._clear_cache()
     for propagate in (False, True):
         library.propagate = propagate
         with record_messages(bus):
