@@ -103,7 +103,7 @@ def _progress(facts: dict[str, Any]) -> str:
         return ""
     line = f"step {facts['step']:,} of {planned:,} ({facts['step'] / planned:.1%}), loss {number(facts['loss'])}"
     if facts["step_s"]:
-        line += f", {duration(facts['step_s'])} a step, {number(facts['tokens_per_s'], ',.0f')} tokens/s"
+        line += f", {number(facts['step_s'], '.3g')} s a step, {number(facts['tokens_per_s'], ',.0f')} tokens/s"
     return line
 
 
