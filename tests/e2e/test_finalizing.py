@@ -157,6 +157,7 @@ def test_a_judgement_cut_short_leaves_the_best_its_loss(bench):
 
 
 def test_an_abort_in_a_pause_books_the_pause(bench):
+    bench.monkeypatch.setattr("engine.training.loop.PAUSE_POLL_S", 0.05)
     bench.at_boundary({2: [Pause()], 4: [Abort()]})
     assert bench.go(**FEW_STEPS) == ExitCode.CANCELLED
     assert bench.events(RunPaused)
