@@ -1,8 +1,8 @@
 """When routing deserves a person's attention: rules with a limit, a margin before they clear, and a remedy each.
 
-An alarm is told once when a layer crosses its limit, not with every sample after it, and once more when no layer
+An alarm is told once when a layer has crossed its limit, not with every sample after it, and once more when no layer
 breaks the rule any longer. Between the limit and the margin behind it nothing changes, so that a value that trembles
-around a limit rings once.
+around a limit rings once; and a window of few steps swings, so that a layer must break a rule twice in a row.
 """
 
 from __future__ import annotations
@@ -57,7 +57,6 @@ class Limits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rule:
     name: str
-    level: str
     limit: float
     clear: float
     """The rule holds again once the value is on the good side of this."""
@@ -73,10 +72,10 @@ def _rules(num_experts: int) -> tuple[_Rule, ...]:
     limits = Limits(num_experts=num_experts)
     high, low = limits.dominant, limits.starved
     return (
-        _Rule(name="collapse", level="bad", limit=limits.collapse, clear=1.2 * limits.collapse, below=True),
-        _Rule(name="dominant", level="bad", limit=high, clear=0.95 * high, below=False),
-        _Rule(name="starved", level="bad", limit=low, clear=1.3 * low, below=True),
-        _Rule(name="uneven", level="warn", limit=limits.uneven, clear=1.02 * limits.uneven, below=True),
+        _Rule(name="collapse", limit=limits.collapse, clear=1.2 * limits.collapse, below=True),
+        _Rule(name="dominant", limit=high, clear=0.95 * high, below=False),
+        _Rule(name="starved", limit=low, clear=1.3 * low, below=True),
+        _Rule(name="uneven", limit=limits.uneven, clear=1.02 * limits.uneven, below=True),
     )
 
 
@@ -87,11 +86,17 @@ class _Reading:
     value: float
 
 
+Key = tuple[str, str, int | None]
+"""Source of the samples, rule, layer (None is the mean over layers)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """What is broken at the moment, by source of the samples, rule and layer (None is the mean over layers)."""
+    """What is broken at the moment. The mean over layers rings at once; a layer when two samples in a row agree."""
 
-    broken: frozenset[tuple[str, str, int | None]] = field(default_factory=frozenset)
+    broken: frozenset[Key] = field(default_factory=frozenset)
+    doubtful: frozenset[Key] = field(default_factory=frozenset)
+    """Layers that broke a rule in the last sample and not in the one before."""
 
     def after(self, sample: ExpertsSampled) -> tuple[Watch, tuple[ExpertsAlarmed, ...]]:
         """The watch after one more sample, and what is to be told about it."""
@@ -99,6 +104,7 @@ class Watch:
         if width < 2 or min(map(sum, sample.counts), default=0) < LEAST_ASSIGNMENTS:
             return self, ()
         broken = {key for key in self.broken if key[0] != sample.source}
+        doubtful = {key for key in self.doubtful if key[0] != sample.source}
         told: list[ExpertsAlarmed] = []
         for rule in _rules(width):
             for readings in _readings(rule, sample):
@@ -106,18 +112,21 @@ class Watch:
                 before = {
                     key for key in self.broken if key[:2] == (sample.source, rule.name) and (key[2] is None) == overall
                 }
-                now = [
-                    each
-                    for each in readings
-                    if rule.broken(each.value, already=(sample.source, rule.name, each.layer) in before)
-                ]
-                keys = {(sample.source, rule.name, each.layer) for each in now}
-                broken |= keys
-                if keys - before:
-                    told.append(_alarm(sample, rule, now, raised=True))
-                elif before and not keys:
+                found: dict[Key, _Reading] = {}
+                for each in readings:
+                    key = (sample.source, rule.name, each.layer)
+                    if not rule.broken(each.value, already=key in before):
+                        continue
+                    if overall or key in before or key in self.doubtful:
+                        found[key] = each
+                    else:
+                        doubtful.add(key)
+                broken |= found.keys()
+                if found.keys() - before:
+                    told.append(_alarm(sample, rule, list(found.values()), raised=True))
+                elif before and not found:
                     told.append(_alarm(sample, rule, readings, raised=False))
-        return Watch(broken=frozenset(broken)), tuple(told)
+        return Watch(broken=frozenset(broken), doubtful=frozenset(doubtful)), tuple(told)
 
 
 def _readings(rule: _Rule, sample: ExpertsSampled) -> Iterator[list[_Reading]]:
@@ -150,13 +159,18 @@ def _least(layer: int | None, share: Sequence[float]) -> _Reading:
     return _Reading(layer=layer, expert=expert, value=share[expert])
 
 
+def _level(rule: _Rule, worst: _Reading) -> str:
+    """One layer of many is worth a look; a mean over all of them that breaks a rule is a spoilt run."""
+    return "warn" if rule.name == "uneven" or worst.layer is not None else "bad"
+
+
 def _alarm(sample: ExpertsSampled, rule: _Rule, readings: Sequence[_Reading], *, raised: bool) -> ExpertsAlarmed:
     worst = (min if rule.below else max)(readings, key=lambda each: each.value)
     return ExpertsAlarmed(
         step=sample.step,
         source=sample.source,
         rule=rule.name,
-        level=rule.level if raised else "good",
+        level=_level(rule, worst) if raised else "good",
         raised=raised,
         layers=tuple(each.layer for each in readings if each.layer is not None) if raised else (),
         layer=worst.layer,

@@ -37,6 +37,7 @@ def test_a_sample_is_told_and_its_alarm_once() -> None:
     alarms = [event for event in told if isinstance(event, ExpertsAlarmed) and event.rule == "starved"]
     assert len(alarms) == 1
     assert (alarms[0].step, alarms[0].layer, alarms[0].expert, alarms[0].value) == (30, 0, 3, 0.02)
+    assert told.index(alarms[0]) > 1, "one window is not enough to blame a layer"
     assert isinstance(told[0], ExpertsSampled), "the sample comes before what follows from it"
     assert told[0].gate_mass == starving.gate_mass
 
