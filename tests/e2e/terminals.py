@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import re
+import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pexpect
 import pyte
 
 from engine.run.journal import read
 from engine.run.rundir import RunDir
-from states.events import Event, Record, StepCompleted
+from states.events import Event, Record
 from states.reducer import fold
 from states.view import RunView
 
 RUN = Path(__file__).resolve().parents[2] / "run.py"
 PATIENCE_S = 60.0
 """For what takes a few seconds on an idle machine."""
+OWN_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""Makes standard input the controlling terminal of this session, then becomes another program."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -118,8 +126,8 @@ class Run:
         return [record.event for record in self.records if isinstance(record.event, kinds)]
 
     def steps(self) -> int:
-        """Step records so far, over all attempts."""
-        return len(self.events(StepCompleted))
+        """Step records so far, over all attempts; counted by their bytes, because this is asked often."""
+        return self.rundir.events.read_bytes().count(b'"kind":"step.completed"') if self.rundir.events.exists() else 0
 
     def trains(self, steps: int = 3) -> None:
         """Wait until so many more steps are done."""
@@ -134,23 +142,28 @@ class Run:
 
 
 class Terminal:
-    """One `python run.py ...` in a terminal of its own."""
+    """One `python run.py ...` in a terminal of its own. Nothing forks this process: torch has given it threads."""
 
     def __init__(self, *words: str | Path, columns: int = 80, rows: int = 24) -> None:
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self.raw = b""
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.began = time.monotonic()
-        self.child = pexpect.spawn(
-            sys.executable,
-            [str(RUN), *map(str, words)],
-            dimensions=(rows, columns),
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", OWN_TERMINAL, sys.executable, str(RUN), *map(str, words)],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
             env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "TZ": "UTC", "LANG": "C.UTF-8"},
         )
+        os.close(slave)
 
     @property
     def pid(self) -> int:
-        return int(self.child.pid)
+        return self.process.pid
 
     @property
     def text(self) -> str:
@@ -159,11 +172,11 @@ class Terminal:
 
     def look(self, seconds: float = 0.05) -> bool:
         """Take in what arrives within `seconds`; False once the program has closed its terminal."""
-        try:
-            data = self.child.read_nonblocking(1 << 16, timeout=seconds)
-        except pexpect.TIMEOUT:
+        if not select.select([self._master], [], [], seconds)[0]:
             return True
-        except pexpect.EOF:
+        try:
+            data = os.read(self._master, 1 << 16)
+        except OSError:
             return False
         self.raw += data
         self._stream.feed(data)
@@ -179,32 +192,41 @@ class Terminal:
                 f"{f'{seconds:g} s passed' if open_ else 'it left'}, still waiting for {wanted!r}"
                 f"{' to go' if gone else ''}:\n{self.text}"
             )
-        return time.monotonic() - self.began
+        took = time.monotonic() - self.began
+        while self._arriving():
+            pass  # the rest of the frame
+        return took
+
+    def _arriving(self) -> bool:
+        before = len(self.raw)
+        return self.look(0.03) and len(self.raw) > before
+
+    def type(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
 
     def press(self, keys: str, wanted: str, *, gone: bool = False) -> None:
         """Type, and wait for what it brings."""
-        self.child.send(keys)
+        self.type(keys)
         self.until(wanted, gone=gone)
 
     def leave(self, keys: str = "q") -> int:
-        """Type `keys` and wait for the program to end; its exit code (128 + n by signal n)."""
-        self.child.send(keys)
+        """Type `keys` and wait for the program to end; its exit code."""
+        self.type(keys)
         late = time.monotonic() + PATIENCE_S
         while self.look():
             assert time.monotonic() < late, f"it stays:\n{self.text}"
-        self.child.close()
-        return int(128 + self.child.signalstatus if self.child.exitstatus is None else self.child.exitstatus)
+        return self.process.wait(PATIENCE_S)
 
-    def hang_up(self) -> None:
-        """Close the window: the kernel sends SIGHUP to what runs in it."""
-        os.close(self.child.child_fd)
-        self.child.closed = True
-        late = time.monotonic() + PATIENCE_S
-        while self.child.ptyproc.isalive():
-            assert time.monotonic() < late, "the cockpit outlives its terminal"
-            time.sleep(0.03)
+    def hang_up(self) -> int:
+        """Close the window, so that the kernel sends SIGHUP to what runs in it; its exit code."""
+        os.close(self._master)
+        self._master = -1
+        return self.process.wait(PATIENCE_S)
 
     def close(self) -> None:
         """Whatever is left of it goes."""
-        if not self.child.closed:
-            self.child.close(force=True)
+        if self._master >= 0:
+            os.close(self._master)
+            self._master = -1
+        self.process.kill()
+        self.process.wait()

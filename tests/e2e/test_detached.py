@@ -30,7 +30,7 @@ def test_a_closed_terminal_leaves_the_engine_training_and_attach_shows_all_of_it
     assert "libtorch" in terminals.maps(engine)
     assert "libtorch" not in terminals.maps(first.pid), "what opens the cockpit and spawns the engine is light"
 
-    first.hang_up()
+    assert first.hang_up() == 128 + signal.SIGHUP
 
     run.trains(5)
     assert terminals.stint("send", "pause", run.path).returncode == 0

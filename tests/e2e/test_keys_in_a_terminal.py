@@ -64,8 +64,8 @@ def press_every_key(screen, run):
     screen.press(" ", "VIEW FROZEN", gone=True)
     assert step_of(screen.text) > frozen
 
-    screen.press("t", r"(?m)^.{1,8}└─*\d+[sm]")
-    screen.press("t", r"(?m)^.{1,8}└─*\d+[sm]", gone=True)
+    screen.press("t", r"(?m)^.{1,8}└[─●]*\d+[sm]")
+    screen.press("t", r"(?m)^.{1,8}└[─●]*\d+[sm]", gone=True)
     screen.press("\x03", "q detaches and training goes on")
     screen.press("?", "Stint cockpit")
     screen.press("\x1b", "Stint cockpit", gone=True)
