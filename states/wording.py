@@ -88,16 +88,25 @@ class AlarmFacts(Protocol):
         """What it is measured against."""
 
 
+_MEASURED = {"dominant": "largest share", "starved": "smallest share"} | dict.fromkeys(
+    ("collapse", "uneven"), "usage entropy"
+)
+"""What a rule looks at."""
+
+
 def alarm_words(alarm: AlarmFacts) -> str:
     """`expert 2 takes 4.1% of layer 3 (limit 5%)`; names the worst layer and how many there are."""
+    seen = " in validation" if alarm.source == "eval" else ""
+    if alarm.level == "good":
+        where = "over all layers" if alarm.layer is None else "in every layer"
+        value = number(alarm.value, ".2f") if alarm.expert is None else f"{number(100 * alarm.value, '.1f')}%"
+        return f"{_MEASURED.get(alarm.rule, alarm.rule)} {where}{seen} again within its limit: {value}"
     where = " over all layers" if alarm.layer is None else f" of layer {alarm.layer}"
     others = len(alarm.layers) - 1
     more = f" and {others} other layer{'s' if others > 1 else ''}" if others > 0 else ""
-    seen = " in validation" if alarm.source == "eval" else ""
     if alarm.expert is None:
         what = f"usage entropy{where} {number(alarm.value, '.2f')} (limit {number(alarm.limit, '.2f')})"
     else:
         limit = number(100 * alarm.limit, ".0f")
         what = f"expert {alarm.expert} takes {number(100 * alarm.value, '.1f')}%{where} (limit {limit}%)"
-    again = " again within its limit" if alarm.level == "good" else ""
-    return f"{what}{more}{seen}{again}"
+    return f"{what}{more}{seen}"

@@ -170,7 +170,7 @@ def test_a_new_attempt_begins_without_alarms():
         ),
         (
             alarm(raised=False, level="good", layers=(), value=0.09, remedy="", source="eval"),
-            "expert 2 takes 9.0% of layer 3 (limit 5%) in validation again within its limit",
+            "smallest share in every layer in validation again within its limit: 9.0%",
             "good",
         ),
     ],
