@@ -16,7 +16,7 @@ def on_finish(launch: Launch, code: ExitCode) -> None:
     if not command:
         return
     # A terminal that closes now must not end the upload.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     environment = {**os.environ, "STINT_RUN_DIR": str(launch.directory.absolute()), "STINT_EXIT_CODE": str(int(code))}
     try:
         done = subprocess.run(  # noqa: S603  (the person's own configured command, no shell)
@@ -30,3 +30,5 @@ def on_finish(launch: Launch, code: ExitCode) -> None:
             print(f"stint: on_finish ended with exit code {done.returncode}", flush=True)
     except (OSError, subprocess.TimeoutExpired) as error:
         print(f"stint: on_finish did not run to its end: {error}", flush=True)
+    finally:
+        signal.signal(signal.SIGHUP, before)
