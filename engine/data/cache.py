@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from engine.data.conversation import Conversation
 from engine.data.example import Example
+from engine.data.survey import CHUNK
 from engine.data.tally import RenderTally
 from engine.data.template import Renderer
 from engine.run.rundir import write_json
@@ -36,7 +37,6 @@ from engine.run.rundir import write_json
 THRESHOLD: Final = 20_000
 """Conversations from which on tokens are kept."""
 KEPT: Final = 2
-_CHUNK: Final = 4096
 _HEADER_BYTES: Final = 128
 _COLUMNS: Final = 5
 """Of `index`: tokens, domain, conversation, part, side."""
@@ -178,9 +178,9 @@ def _render(renderer: Renderer, sides: Sides, progress: Callable[[int], None]) -
     """The examples of both sides with the number of the side, a chunk of conversations in memory at a time."""
     before = 0
     for side, conversations in enumerate(sides):
-        for begin in range(0, len(conversations), _CHUNK):
+        for begin in range(0, len(conversations), CHUNK):
             done = before + begin
-            chunk = conversations[begin : begin + _CHUNK]
+            chunk = conversations[begin : begin + CHUNK]
             for example in renderer.render_all(chunk, lambda more, done=done: progress(done + more)):  # type: ignore[misc]
                 yield side, example
         before += len(conversations)

@@ -9,8 +9,8 @@ from engine.data.conversation import Conversation
 from engine.data.example import Example
 from engine.data.template import Renderer
 
-CHUNK = 2048
-"""Conversations rendered at a time: some million tokens."""
+CHUNK = 16_384
+"""Conversations rendered at a time: some ten million tokens, 100 MB."""
 
 See = Callable[[Sequence[Conversation], Sequence[Example]], None]
 

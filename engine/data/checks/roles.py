@@ -7,7 +7,7 @@ and a clear difference, because a warning that is often wrong is not read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from engine.data.checks.finding import Finding, Kind, Severity
@@ -23,31 +23,25 @@ _SELF: Final = re.compile(r"\b(?:I|[Mm]e|[Mm]y|[Mm]yself|[Mm]ine)\b")
 _YOU: Final = re.compile(r"\b(?:[Yy]ou|[Yy]our|[Yy]ourself|[Yy]ours)\b")
 _QUESTION: Final = re.compile(r"\b(?:[Yy]ou|[Yy]our|[Yy]ourself)\b[^.?!\n]{0,200}\?")
 _LEAST_WORDS: Final = 12
+_LEAST_SELF: Final = 3
 
 
 def swapped_roles(conversation: Conversation) -> Iterator[Finding]:
     """Whether each side speaks as the other should."""
-    client = _Voice(turn.text for turn in conversation.turns if turn.role is Role.CLIENT)
-    therapist = _Voice(turn.text for turn in conversation.turns if turn.role is Role.THERAPIST)
-    if min(client.words, therapist.words) < _LEAST_WORDS:
+    client = _said(conversation, Role.CLIENT)
+    # What decides most conversations is asked first.
+    if "?" not in client or not _QUESTION.search(client):
         return
-    if (
-        client.you > client.self
-        and therapist.self > 2 * therapist.you
-        and therapist.self >= 3
-        and client.questions > 0
-        and therapist.questions == 0
-    ):
+    therapist = _said(conversation, Role.THERAPIST)
+    if _QUESTION.search(therapist) or min(len(client.split()), len(therapist.split())) < _LEAST_WORDS:
+        return
+    of_self, of_you = len(_SELF.findall(therapist)), len(_YOU.findall(therapist))
+    if of_self < _LEAST_SELF or of_self <= 2 * of_you:
+        return
+    if len(_YOU.findall(client)) > len(_SELF.findall(client)):
         sentence = "the client asks about you, and the therapist tells about I and my."
         yield Finding(kind=SWAPPED, row=conversation.row, sentence=sentence)
 
 
-class _Voice:
-    """How one side of a conversation speaks."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        text = "\n".join(texts)
-        self.words = text.count(" ") + text.count("\n") + 1
-        self.self = len(_SELF.findall(text))
-        self.you = len(_YOU.findall(text))
-        self.questions = len(_QUESTION.findall(text)) if "?" in text else 0
+def _said(conversation: Conversation, role: Role) -> str:
+    return "\n".join(turn.text for turn in conversation.turns if turn.role is role)

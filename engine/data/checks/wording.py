@@ -70,6 +70,8 @@ _REFUSAL: Final = re.compile(
     r"(?:cannot|can['\u2019]t|am unable to) (?:assist|help) (?:you )?with that\b|\btrained by OpenAI\b",
     re.IGNORECASE,
 )
+# One of them is in whatever the pattern finds; looking for words is much faster.
+_REFUSAL_MARKS: Final = ("n ai", "artificial intelligence", "language model", "chatbot", " with that", "openai")
 # U+200C and U+200D shape letters and emoji, so they are legitimate.
 _INVISIBLE: Final = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
@@ -116,7 +118,10 @@ def control_tokens(conversation: Conversation) -> Iterator[Finding]:
 def refusals(conversation: Conversation) -> Iterator[Finding]:
     """Left-overs of a language model in the therapist's mouth."""
     for number, turn in enumerate(conversation.turns, start=1):
-        if turn.role is Role.THERAPIST and _REFUSAL.search(turn.text):
+        if turn.role is not Role.THERAPIST:
+            continue
+        folded = turn.text.casefold()
+        if any(mark in folded for mark in _REFUSAL_MARKS) and _REFUSAL.search(turn.text):
             sentence = "the therapist speaks as an AI or refuses to help."
             yield Finding(kind=REFUSAL, row=conversation.row, place=f"turn {number}", sentence=sentence)
 
