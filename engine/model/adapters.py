@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
 
+from engine.model.compute import Compute
 from engine.model.experts import ExpertLinear, ExpertMlp, LoraLinear
 from engine.model.router import Router
 from engine.model.routing import Routing
@@ -43,6 +44,7 @@ class Adapted:
     spec: AdapterSpec
     layers: tuple[AdaptedLayer, ...]
     routing: Routing
+    compute: Compute = field(default_factory=Compute, compare=False, repr=False)
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Everything that is trained, by stable names such as `layers.0.mlp.up_proj.lora_B`; all float32."""

@@ -1,45 +1,22 @@
 """One packed bin through the adapted model: its loss for training, its loss by conversation for evaluation.
 
 `forward_loss` is the seam: whatever computes the layers, training asks for nothing but this number and its gradients.
+They are computed by the fast path where the base has its shape, and by transformers inside
+`adapted.compute.on_reference()` or where it has not. Only the reference calls modules, so only there hooks are called.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 
 from engine.model.adapters import Adapted
+from engine.model.attention import Segments
+from engine.model.evened import PackedBin, evened
 from engine.model.loss import row_nll, summed_nll
+from engine.model.path import fast_path
 from engine.model.routing import BinScope
-
-
-class PackedBin(Protocol):
-    """What the model needs of a bin: conversations one after another, nothing between them.
-
-    Tokens after the last start, if any, are padding: they carry no target, are not routed for and not counted.
-    """
-
-    @property
-    def input_ids(self) -> torch.Tensor:
-        """(tokens,) int64."""
-
-    @property
-    def position_ids(self) -> torch.Tensor:
-        """(tokens,) int64, restarting at 0 with each conversation."""
-
-    @property
-    def labels(self) -> torch.Tensor:
-        """(tokens,) int64: the token that follows, or -100 where it carries no loss."""
-
-    @property
-    def starts(self) -> torch.Tensor:
-        """(conversations + 1,) int32: first token of each conversation, then the end of the last."""
-
-    @property
-    def domains(self) -> torch.Tensor:
-        """(tokens,) int16, -1 where the conversation has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,23 +44,23 @@ def forward_loss(adapted: Adapted, packed: PackedBin, *, scale: float = 1.0) -> 
     With `scale` = 1 / (targets of the whole step) the losses and gradients of a step's bins add up to those of its
     mean loss, however it is cut. The balance gradient is added in backward; open the step with `routing.begin_step`.
     """
+    packed = _laid(adapted, packed)
+    rows, targets = _targets(packed, adapted.device)
     with adapted.routing.inside(_scope(adapted, packed, training=True)):
-        hidden = packed_hidden(adapted, packed)
-    rows, targets = _targets(packed, hidden.device)
+        hidden = target_hidden(adapted, packed, rows)
     head = adapted.head
-    return summed_nll(hidden.index_select(0, rows), head.weight, head.bias, targets) * scale
+    return summed_nll(hidden, head.weight, head.bias, targets) * scale
 
 
 @torch.no_grad()
 def evaluate_bin(adapted: Adapted, packed: PackedBin) -> BinScores:
     """Loss by conversation, without gradient; routing is counted for `routing.sample_evaluation`."""
+    packed = _laid(adapted, packed)
     scope, assignments = _counting(adapted, packed)
+    rows, targets = _targets(packed, adapted.device)
     with adapted.routing.inside(scope):
-        hidden = packed_hidden(adapted, packed)
-    rows, targets = _targets(packed, hidden.device)
-    nll = row_nll(hidden.index_select(0, rows), adapted.head.weight, adapted.head.bias, targets).to(
-        "cpu", torch.float64
-    )
+        hidden = target_hidden(adapted, packed, rows)
+    nll = row_nll(hidden, adapted.head.weight, adapted.head.bias, targets).to("cpu", torch.float64)
     starts = packed.starts.to("cpu", torch.int64)
     owner = torch.bucketize(rows.cpu(), starts[1:], right=True)
     num = starts.shape[0] - 1
@@ -93,6 +70,18 @@ def evaluate_bin(adapted: Adapted, packed: PackedBin) -> BinScores:
         domains=packed.domains.to("cpu", torch.int64)[starts[:-1]],
         assignments=assignments[:, :-1].to("cpu"),
     )
+
+
+def target_hidden(adapted: Adapted, packed: PackedBin, rows: torch.Tensor) -> torch.Tensor:
+    """Final hidden states of the chosen rows of a bin, (rows, hidden), by the fastest way there is."""
+    path = fast_path(adapted)
+    if path is not None:
+        device = adapted.device
+        segments = Segments.of(packed.starts, packed.input_ids.shape[0], device)
+        if path.takes(segments):
+            ids = packed.input_ids.to(device, torch.int64, non_blocking=True)
+            return path.hidden(ids, packed.position_ids.to(device, torch.int64, non_blocking=True), segments, rows)
+    return packed_hidden(adapted, packed).index_select(0, rows)
 
 
 def packed_hidden(adapted: Adapted, packed: PackedBin) -> torch.Tensor:
@@ -109,6 +98,12 @@ def packed_hidden(adapted: Adapted, packed: PackedBin) -> torch.Tensor:
     )
     hidden: torch.Tensor = output.last_hidden_state
     return hidden[0]
+
+
+def _laid(adapted: Adapted, packed: PackedBin) -> PackedBin:
+    if fast_path(adapted) is None:
+        return packed
+    return evened(packed, adapted.device, adapted.embeddings.weight.dtype)
 
 
 def _scope(adapted: Adapted, packed: PackedBin, *, training: bool) -> BinScope:

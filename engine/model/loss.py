@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from engine.model.product import linear, product
 from engine.model.typed import apply, wide
 
 CHUNK_ROWS = 1024
@@ -44,7 +45,7 @@ def row_nll(
     """`-log p(target)` of each row: (rows,), at least float32, without gradient."""
     out = torch.empty(targets.shape, dtype=wide(hidden.dtype), device=hidden.device)
     for start, stop in _chunks(hidden.shape[0], chunk_rows):
-        logits = functional.linear(hidden[start:stop], weight, bias).to(out.dtype)
+        logits = linear(hidden[start:stop], weight, bias).to(out.dtype)
         out[start:stop] = functional.cross_entropy(logits, targets[start:stop], reduction="none")
     return out
 
@@ -65,14 +66,14 @@ class ChunkedNll(torch.autograd.Function):
         gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         total = torch.zeros((), dtype=wide(hidden.dtype), device=hidden.device)
         for start, stop in _chunks(hidden.shape[0], chunk_rows):
-            logits = functional.linear(hidden[start:stop], weight, bias).to(total.dtype)
+            logits = linear(hidden[start:stop], weight, bias).to(total.dtype)
             goal = targets[start:stop, None]
             norm = torch.logsumexp(logits, dim=-1, keepdim=True)
             total += (norm - logits.gather(1, goal)).sum()
             if gradient is not None:
                 slope = logits.sub_(norm).exp_()
                 slope.scatter_add_(1, goal, torch.full_like(goal, -1, dtype=slope.dtype))
-                gradient[start:stop] = slope.to(hidden.dtype) @ weight
+                gradient[start:stop] = product(slope.to(hidden.dtype), weight)
         if gradient is not None:
             ctx.save_for_backward(gradient)
         return total

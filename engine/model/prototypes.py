@@ -15,8 +15,9 @@ from torch import nn
 from torch.nn import functional
 
 from engine.model.adapters import Adapted
+from engine.model.evened import PackedBin
 from engine.model.experts import named_generator
-from engine.model.forward import PackedBin, packed_hidden
+from engine.model.forward import packed_hidden
 from engine.model.kmeans import kmeans
 from engine.model.router import Router
 

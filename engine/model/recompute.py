@@ -1,4 +1,4 @@
-"""Activation recompute for the reference path: slower by a third, for bases that do not fit otherwise."""
+"""Activation recompute, on either path: slower by a third, for bases that do not fit otherwise."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def enable_recompute(adapted: Adapted) -> None:
 
     The recomputation runs in the scope of the bin it belongs to, even when another bin's forward ran in between.
     """
+    adapted.compute.recompute = True
     for layer in adapted.layers:
         layer.block.forward = partial(_recomputed, layer.block.forward, adapted.routing)
 

@@ -36,6 +36,18 @@ class BinScope:
     """(layers, conversations, experts) int64, counted into in evaluation; None where nobody asked."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """What a layer's backward owes: the balance gradient to the probabilities, and the counts to the book."""
+
+    pull: torch.Tensor
+    """(experts,): gradient of each valid token's probabilities."""
+    valid: torch.Tensor | None
+    row: torch.Tensor
+    """(width,): to be added to `book` in place."""
+    book: torch.Tensor
+
+
 class Routing:
     """State of all routers of one model; a model without routers has one with no layers, and everything is a no-op."""
 
@@ -127,13 +139,23 @@ class Routing:
             return probabilities
         with torch.no_grad():
             row = self.layout.row(probabilities, self.top_k, scope.domains, scope.valid)
+        due = self.account(layer, row, probabilities)
+        if due is None:
+            return probabilities
+        return apply(Balance, probabilities, due.pull, due.valid, due.row, due.book)
+
+    def account(self, layer: int, row: torch.Tensor, probabilities: torch.Tensor) -> Due | None:
+        """Take a layer's counts of the bin in scope: evaluation's at once, training's when backward has run."""
+        scope = self._scope
+        if scope is None:
+            return None
         if not scope.training:
             self._evaluated[layer] += row
             if scope.assignments is not None and scope.owners is not None:
                 count_owners(scope.assignments[layer], probabilities, self.top_k, scope.owners)
-            return probabilities
+            return None
         pull = self._strength * self.usage[layer].to(probabilities.dtype)
-        return apply(Balance, probabilities, pull, scope.valid, row, self._step[layer])
+        return Due(pull=pull, valid=scope.valid, row=row, book=self._step[layer])
 
 
 class Balance(torch.autograd.Function):

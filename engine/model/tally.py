@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
+from engine.model.pointwise import chosen, renormalised
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingSample:
@@ -78,6 +80,15 @@ class Layout:
         out[-1] = weight.sum()
         return out
 
+    def membership(self, domains: torch.Tensor, valid: torch.Tensor | None) -> Membership:
+        """Prepare the counting of one bin once for all its layers; domains (tokens,) with -1 for none."""
+        num = len(self.domains)
+        known = torch.where(domains < 0, num, domains)
+        table = torch.zeros(num + 2, domains.shape[0], dtype=torch.float64, device=domains.device)
+        table[:-1] = known == torch.arange(num + 1, device=domains.device)[:, None]
+        table[-1] = 1.0
+        return Membership(table=table if valid is None else table * valid)
+
     def counts(self, buffer: torch.Tensor) -> torch.Tensor:
         """(layers, width) -> (layers, experts) assignments over all domains."""
         # The middle size is spelt out: with no layers, as in plain LoRA, there is nothing to infer it from.
@@ -110,6 +121,24 @@ def count_owners(book: torch.Tensor, probabilities: torch.Tensor, top_k: int, ow
     experts = probabilities.detach().topk(top_k, dim=-1).indices
     flat = (owners[:, None] * book.shape[1] + experts).reshape(-1)
     book.view(-1).index_add_(0, flat, torch.ones_like(flat))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """Which tokens of a bin count where: one product then gives the row that `Layout.row` gives by scattering."""
+
+    table: torch.Tensor
+    """(domains + 2, tokens) float64 of 0 and 1: each domain's tokens, those without one, all that are valid."""
+
+    def row(self, p: torch.Tensor, top_k: int) -> torch.Tensor:
+        """Count one layer: p (tokens, experts) -> (width,) float64."""
+        experts = p.shape[1]
+        mask = chosen(p, top_k)
+        entropy = torch.special.entr(p).sum(-1, keepdim=True)
+        product = self.table @ torch.cat(
+            [x.to(torch.float64) for x in (mask, p, renormalised(p, mask), entropy)], dim=1
+        )
+        return torch.cat((product[:-1, :experts].flatten(), product[-1, experts:], self.table[-1].sum()[None]))
 
 
 def _rows(table: torch.Tensor) -> tuple[tuple[int, ...], ...]:

@@ -9,6 +9,7 @@ from torch.nn import functional
 from engine.model.adapters import Adapted
 from engine.model.forward import evaluate_bin, forward_loss, packed_hidden, valid_tokens
 from engine.model.loss import row_nll, summed_nll
+from engine.model.product import linear
 from tests.model.conftest import FAMILIES, conversations, pack
 
 
@@ -112,13 +113,13 @@ def test_the_chunked_loss_passes_gradcheck_and_equals_cross_entropy(chunk_rows: 
 
 def test_logits_never_exist_for_more_rows_than_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     rows_seen = []
-    original = functional.linear
+    original = linear
 
     def spy(x: torch.Tensor, *rest: object) -> torch.Tensor:
         rows_seen.append(x.shape[0])
         return original(x, *rest)
 
-    monkeypatch.setattr("engine.model.loss.functional.linear", spy)
+    monkeypatch.setattr("engine.model.loss.linear", spy)
     hidden = torch.randn(10, 4, requires_grad=True)
     summed_nll(hidden, torch.randn(9, 4), None, torch.zeros(10, dtype=torch.int64), chunk_rows=4).backward()
     assert rows_seen == [4, 4, 2]
