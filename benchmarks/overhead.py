@@ -135,7 +135,7 @@ def table(rounds: list[Round], control: Interval, viewer: Interval, calls: dict[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cycles", type=int, default=30, help="cycles of three rounds")
+    parser.add_argument("--cycles", type=int, default=36, help="cycles of three rounds")
     parser.add_argument("--epoch", type=int, default=16, help="conversations, one a step")
     parser.add_argument("--epochs", type=int, default=4, help="epochs of one round")
     parser.add_argument("--out", type=Path, help="where the numbers go, as JSON")
