@@ -25,6 +25,7 @@ def test_a_closed_terminal_leaves_the_engine_training_and_attach_shows_all_of_it
     run = lasting()
     first = terminal("--config", run.config)
     painted, used = first.until("STINT"), terminals.cpu_s(first.pid)
+    first.until("load torch and transformers")
     first.until(r"MAIN .*step [\d,]+/")
     engine = run.pid
     assert "libtorch" in terminals.maps(engine)
