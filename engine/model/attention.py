@@ -1,10 +1,11 @@
 """Causal attention inside each conversation of a packed bin: forward, and the backward that a hand-written node calls.
 
-On a CUDA device the flash kernel behind `torch.nn.attention.varlen` takes the whole bin at once; on a CPU the kernel
-behind `scaled_dot_product_attention` takes one conversation at a time, so that no mask of tokens^2 exists. Both read
-grouped heads as they are. What neither takes (float32 on CUDA, heads wider than 256) goes conversation by conversation
-through the public function and is computed again in backward. `flex_attention` is no way out: it has no backward on a
-CPU, and without a compiler it forms every score of the bin.
+On a CUDA device the flash kernel behind `torch.nn.attention.varlen` takes the whole bin at once. On a CPU one
+conversation is taken at a time, so that no mask of tokens^2 exists: short ones by the kernel behind
+`scaled_dot_product_attention`, longer ones in blocks (`blocked.py`). All read grouped heads as they are. What none of
+them takes (float32 on CUDA, heads wider than 256) goes conversation by conversation through the public function and is
+computed again in backward. `flex_attention` is no way out: it has no backward on a CPU, and without a compiler it forms
+every score of the bin.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from enum import Enum
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from engine.model.blocked import SHORTEST, blocked, blocked_backward
 
 _flash_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _flash_cpu_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
@@ -85,7 +88,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor, segments: Segments, scale:
         return out, kept
     out, kept = torch.empty(query.shape, dtype=query.dtype, device=query.device), []
     for start, stop in segments:
-        parts = [_heads_first(each[start:stop]) for each in (query, key, value)]
+        own = query[start:stop], key[start:stop], value[start:stop]
+        if kernel is Kernel.CPU and _in_blocks(own[0]):
+            out[start:stop] = blocked(*own, scale)
+            continue
+        parts = [_heads_first(each) for each in own]
         if kernel is Kernel.CPU:
             piece, norm = _flash_cpu(*parts, 0.0, True, scale=scale)
             kept.append(norm)
@@ -129,17 +136,27 @@ def attend_backward(
         )
         return found
     slopes = tuple(torch.empty(each.shape, dtype=each.dtype, device=each.device) for each in (query, key, value))
-    for index, (start, stop) in enumerate(segments):
-        parts = [_heads_first(each[start:stop]) for each in (query, key, value)]
+    norms = iter(kept)
+    for start, stop in segments:
+        own = query[start:stop], key[start:stop], value[start:stop]
+        if kernel is Kernel.CPU and _in_blocks(own[0]):
+            for target, found_here in zip(slopes, blocked_backward(slope[start:stop], *own, scale), strict=True):
+                target[start:stop] = found_here
+            continue
+        parts = [_heads_first(each) for each in own]
         arriving = _heads_first(slope[start:stop])
         if kernel is Kernel.CPU:
             done = _heads_first(out[start:stop])
-            pieces = _flash_cpu_backward(arriving, *parts, done, kept[index], 0.0, True, scale=scale)
+            pieces = _flash_cpu_backward(arriving, *parts, done, next(norms), 0.0, True, scale=scale)
         else:
             pieces = _plain_backward(arriving, parts, scale)
         for target, piece in zip(slopes, pieces, strict=True):
             target[start:stop] = piece[0].transpose(0, 1)
     return slopes[0], slopes[1], slopes[2]
+
+
+def _in_blocks(query: Tensor) -> bool:
+    return query.shape[0] >= SHORTEST and query.dtype in (torch.float32, torch.float64)
 
 
 def _heads_first(part: Tensor) -> Tensor:

@@ -91,11 +91,12 @@ class LayerNode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, rows: Tensor | None, layer: Layer, flow: Flow, *_parameters: Tensor) -> Tensor:
         """The parameters are named for autograd's sake; their copies in `layer` are what is multiplied by."""
-        out, kept = run(layer, flow, x, rows)
+        # Cut from autograd's graph, which compiled functions would look at and guard on.
+        out, kept = run(layer, flow, x.detach(), rows)
         ctx.layer, ctx.flow, ctx.rows = layer, flow, rows
         ctx.due = observe(layer, flow, kept.p)
         if flow.recompute:
-            ctx.save_for_backward(x)
+            ctx.save_for_backward(kept.x)
         else:
             ctx.save_for_backward(*kept.tensors())
         return out

@@ -64,20 +64,19 @@ def project(
 
 def pull(slope: Tensor, group: Group, low: Tensor, gates: Tensor | None, point: Pointwise) -> Pulled:
     """From the gradient (tokens, outputs of all) back through every B."""
-    of_low = torch.empty_like(low)
-    of_gates: Tensor | None = None
+    of_lows: list[Tensor] = []
     ups: list[Tensor] = []
-    slopes = slope.split(group.widths(), dim=1)
-    for arriving, up, own, target in zip(slopes, group.ups, group.split(low), group.split(of_low), strict=True):
+    of_gates: Tensor | None = None
+    for arriving, up, own in zip(slope.split(group.widths(), dim=1), group.ups, group.split(low), strict=True):
+        of_low = product(arriving, up)
         if gates is None:
             ups.append(outer_sum(own, arriving))
-            target.copy_(product(arriving, up))
-            continue
-        ups.append(outer_sum(point.spread(own, gates, group.rank), arriving))
-        piece, share = point.spread_backward(product(arriving, up), own, gates, group.rank)
-        target.copy_(piece)
-        of_gates = share if of_gates is None else of_gates + share
-    return Pulled(low=of_low, ups=ups, gates=of_gates)
+        else:
+            ups.append(outer_sum(point.spread(own, gates, group.rank), arriving))
+            of_low, share = point.spread_backward(of_low, own, gates, group.rank)
+            of_gates = share if of_gates is None else of_gates + share
+        of_lows.append(of_low)
+    return Pulled(low=of_lows[0] if len(of_lows) == 1 else torch.cat(of_lows, dim=1), ups=ups, gates=of_gates)
 
 
 def settle(pulled: Pulled, x: Tensor) -> Slopes:

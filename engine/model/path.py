@@ -98,6 +98,7 @@ class NormNode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, point: Pointwise) -> Tensor:
         """x: (rows, hidden); keeps it and one value a row."""
+        x = x.detach()
         out, scale = point.norm(x, weight, eps)
         ctx.save_for_backward(x, scale, weight)
         ctx.point = point
