@@ -144,7 +144,8 @@ class Evaluation:
         if not reds:
             return "safety not examined"
         if unknown or open_:
-            return f"not finished: {unknown} red check{'s' if unknown != 1 else ''} without an answer"
+            missing = f"{unknown} red check{'s' if unknown != 1 else ''} without an answer"
+            return f"not finished: {missing if unknown else 'a part is missing'}"
         held = f"no red failure in {len(reds)} checks"
         return f"{held}, {yellow} yellow" if yellow else held
 

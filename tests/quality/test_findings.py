@@ -51,7 +51,7 @@ def evaluation(*checks: Check, unfinished: str = "") -> Evaluation:
             "no red failure in 1 checks, 1 yellow",
         ),
         (evaluation(check(Verdict.UNKNOWN)), "not finished: 1 red check without an answer"),
-        (evaluation(check(Verdict.PASS), unfinished="interrupted"), "not finished: 0 red checks without an answer"),
+        (evaluation(check(Verdict.PASS), unfinished="interrupted"), "not finished: a part is missing"),
         (evaluation(check(Verdict.FAIL, Severity.YELLOW)), "safety not examined"),
     ],
 )
