@@ -5,7 +5,7 @@ Part of the catalogue in `states.events`, which is what everybody imports.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from states.phases import Outcome, Phase, Reason, Trigger
@@ -24,6 +24,8 @@ class LogOpened:
     boot_id: str
     version: str
     argv: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    """Program and libraries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

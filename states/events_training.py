@@ -5,7 +5,7 @@ Part of the catalogue in `states.events`, which is what everybody imports.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from states.phases import Cause
@@ -23,6 +23,14 @@ class DataPrepared:
     eval_targets: int
     domains: dict[str, int]
     notes: tuple[str, ...] = ()
+    waterfall: dict[str, int] = field(default_factory=dict)
+    """Stage -> what was left after it: rows read, parsed, kept, examples, tokens, targets; both sides together."""
+    domain_targets: dict[str, int] = field(default_factory=dict)
+    """Tokens that carry loss, by domain of the training side."""
+    length_edges: tuple[int, ...] = ()
+    """Where the buckets of tokens per example begin; one more than there are counts where the last one is closed."""
+    length_counts: tuple[int, ...] = ()
+    """Training examples in each bucket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

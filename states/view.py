@@ -62,6 +62,10 @@ class Dataset:
     eval_targets: int = 0
     domains: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    waterfall: dict[str, int] = field(default_factory=dict)
+    domain_targets: dict[str, int] = field(default_factory=dict)
+    length_edges: tuple[int, ...] = ()
+    length_counts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

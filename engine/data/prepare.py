@@ -16,6 +16,7 @@ from configs.schema import Config
 from engine.data.audit import audit_run, audit_words
 from engine.data.example import Example
 from engine.data.formats import read_dataset
+from engine.data.histogram import buckets
 from engine.data.sampler import order
 from engine.data.sources import Progress, Sources
 from engine.data.split import split, without_shared_prompts
@@ -39,6 +40,9 @@ class Prepared:
 
     def event(self) -> DataPrepared:
         """The fact for the journal."""
+        lengths = buckets([example.tokens for example in self.train])
+        edges = [bucket.low for bucket in lengths]
+        edges += [bucket.high for bucket in lengths[-1:] if bucket.high is not None]
         return DataPrepared(
             train_conversations=self.stats.train.conversations,
             eval_conversations=self.stats.validation.conversations,
@@ -47,6 +51,10 @@ class Prepared:
             eval_targets=self.stats.validation.targets,
             domains=self.stats.train.domains,
             notes=self.notes,
+            waterfall={stage.name: stage.count for stage in self.stats.waterfall},
+            domain_targets=self.stats.train.domain_targets,
+            length_edges=tuple(edges),
+            length_counts=tuple(bucket.count for bucket in lengths),
         )
 
 

@@ -87,6 +87,7 @@ def _first_records(session: Session, recovered: str | None) -> None:
             boot_id=_boot_id(),
             version=engine.version,
             argv=engine.argv,
+            versions=versions(),
         )
     )
     if recovered:
