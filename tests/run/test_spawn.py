@@ -50,6 +50,7 @@ def test_it_goes_on_when_the_terminal_of_its_launcher_is_closed(rundir: RunDir) 
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(ROOT)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored, and inherited, where the tests run under nohup
         os.execv(sys.executable, [sys.executable, "-c", launcher, str(rundir.path)])
     said = b""
     while b"spawned" not in said:
