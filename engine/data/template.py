@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from configs.errors import ConfigError
-from engine.data.conversation import Conversation, Turn, tidy
+from engine.data.conversation import Conversation, Role, Turn, tidy
 from engine.data.dialogue import OPENING, Dialogue, Exchange, arrange
 from engine.data.encoding import Encoded, encode
 from engine.data.example import NO_TARGET, Example
@@ -87,6 +87,29 @@ class Renderer:
             if len(ids) <= self.max_length or not exchanges:
                 return [int(token) for token in ids]
             exchanges = exchanges[1:]
+
+    def answer(self, turns: Iterable[Turn], reply: str) -> Example:
+        """`turns`, which end with the client, and the therapist's `reply` to them, which alone carries loss.
+
+        Control tokens are broken as in training. The oldest exchanges go first when it exceeds max_length; a reply that
+        exceeds it by itself stays whole. Raises `ValueError` for an empty reply.
+        """
+        if not reply.strip():
+            raise ValueError("an empty reply has no words to be likely")
+        asked = tidy(turns).turns
+        dialogue = self._arrange((*asked, Turn(role=Role.THERAPIST, text=reply.strip())), count=False)
+        if asked and asked[-1].role is Role.THERAPIST:
+            raise ValueError("a reply follows a client turn")
+        exchanges = dialogue.exchanges
+        while True:
+            layout, encoded = self._place(Dialogue(system=dialogue.system, exchanges=exchanges))
+            if len(encoded) <= self.max_length or len(exchanges) == 1:
+                break
+            exchanges = exchanges[1:]
+        labels = np.full(len(encoded), NO_TARGET, dtype=np.int32)
+        tokens = encoded.covering(layout.targets[-1])
+        labels[tokens] = encoded.ids[tokens]
+        return Example(ids=encoded.ids, labels=labels, domain_index=-1, conversation=0)
 
     @property
     def ends(self) -> frozenset[int]:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from engine.data.conversation import Turn
+
+Progress = Callable[[str, int, int], None]
+"""Hears (task, done, total): the first call of a task has done 0, its last has done == total."""
+
+Stop = Callable[[], bool]
+"""Whether a person asked for an end. A speaker asked for replies or scores then raises `Interrupted` by itself."""
+
+
+class Interrupted(Exception):  # noqa: N818  (what a person did, not a mistake)
+    """The work was stopped half way; what was finished before stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
