@@ -68,7 +68,7 @@ def adapter_writers(
     facts = {"base_dtype": str(adapted.embeddings.weight.dtype).removeprefix("torch.")}
     if chat_template is not None:
         facts["chat_template_sha256"] = chat_template
-    config = orjson.dumps(_peft_config(spec, base_model_name), option=orjson.OPT_INDENT_2)
+    config = orjson.dumps(peft_config(spec, base_model_name), option=orjson.OPT_INDENT_2)
 
     def write_config(path: Path) -> None:
         path.write_bytes(config)
@@ -96,7 +96,7 @@ def read_adapter(adapted: Adapted, folder: Path) -> None:
     _belong_together(standard, experts, folder)
     with torch.no_grad():
         for name, parameter in adapted.parameters().items():
-            parameter.copy_(experts[name] if name in experts else standard[_peft_name(name)])
+            parameter.copy_(experts[name] if name in experts else standard[peft_name(name)])
     if adapted.spec.routed:
         adapted.routing.load_state({"usage": experts["usage"]})
 
@@ -141,7 +141,8 @@ def read_facts(folder: Path) -> Facts:
     return Facts(base_dtype=told.get("base_dtype"), chat_template=told.get("chat_template_sha256"))
 
 
-def _peft_config(spec: AdapterSpec, base_model_name: str) -> dict[str, object]:
+def peft_config(spec: AdapterSpec, base_model_name: str) -> dict[str, object]:
+    """CONFIG of the standard adapter, whatever constant gates it was made with."""
     private = spec.routed and spec.experts is ExpertMode.PRIVATE
     return {
         "peft_type": "LORA",
@@ -175,7 +176,8 @@ def _metadata(spec: AdapterSpec) -> dict[str, str]:
     }
 
 
-def _peft_name(name: str) -> str:
+def peft_name(name: str) -> str:
+    """What PEFT calls one of our parameters in a file."""
     return f"base_model.model.model.{name}.weight"
 
 
@@ -186,8 +188,8 @@ def _standard(adapted: Adapted) -> Iterator[tuple[str, torch.Tensor]]:
             a, b = linear.lora_A.detach().cpu(), linear.lora_B.detach().cpu()
             if isinstance(linear, ExpertLinear):
                 a, b = _uniform(a, b)
-            yield _peft_name(f"layers.{layer.index}.{path}.lora_A"), a.contiguous()
-            yield _peft_name(f"layers.{layer.index}.{path}.lora_B"), b.contiguous()
+            yield peft_name(f"layers.{layer.index}.{path}.lora_A"), a.contiguous()
+            yield peft_name(f"layers.{layer.index}.{path}.lora_B"), b.contiguous()
 
 
 def _uniform(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -248,8 +250,8 @@ def _same_shape(mine: AdapterSpec, theirs: AdapterSpec, folder: Path) -> None:
 def _belong_together(standard: dict[str, torch.Tensor], experts: dict[str, torch.Tensor], folder: Path) -> None:
     for name in (name for name in experts if name.endswith(".lora_B")):
         name_a = name.removesuffix("lora_B") + "lora_A"
-        a = experts[name_a] if name_a in experts else standard[_peft_name(name_a)]
+        a = experts[name_a] if name_a in experts else standard[peft_name(name_a)]
         for key, value in zip((name_a, name), _uniform(a, experts[name]), strict=True):
             # Not bit for bit: the mean may have been taken on another device.
-            if not torch.allclose(standard[_peft_name(key)], value, rtol=1e-4, atol=1e-7):
+            if not torch.allclose(standard[peft_name(key)], value, rtol=1e-4, atol=1e-7):
                 raise ConfigError(f"{STANDARD} and {EXPERTS} in {folder} do not belong together: {key} differs.")

@@ -11,6 +11,8 @@ import torch
 class Chooser(Protocol):
     """The part of a router an override needs."""
 
+    layer: int
+
     def probabilities(self, x: torch.Tensor) -> torch.Tensor:
         """(tokens, hidden) -> (tokens, experts)."""
 
@@ -59,3 +61,16 @@ class Ablated:
         gates = router.choose(router.probabilities(x)).clone()
         gates[:, self.expert] = 0.0
         return gates
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fixed:
+    """A layer's own gates, the same for every token: all that a standard adapter can do with experts."""
+
+    table: torch.Tensor
+    """(layers, experts)."""
+
+    def gates(self, router: Chooser, x: torch.Tensor) -> torch.Tensor:
+        """Constant rows, each layer's own."""
+        p = router.probabilities(x)
+        return self.table[router.layer].to(p.device, p.dtype).expand_as(p).contiguous()
