@@ -69,6 +69,14 @@ class RunPlanned:
     """Seconds by part: setup, training, evaluation, checkpoints, finalize."""
     changes: tuple[str, ...] = ()
     """Sentences: what the plan changed in the configuration, and why."""
+    bin_tokens: int | None = None
+    """Most tokens of a bin, as memory allows."""
+    recompute: bool | None = None
+    """Whether activations are computed again instead of kept."""
+    memory_bytes: dict[str, int] = field(default_factory=dict)
+    """What training should take, by part."""
+    memory_limit: int | None = None
+    """What the card or the machine has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,6 +100,10 @@ class Plan:
     tokens_per_s: float = 0.0
     estimated_s: dict[str, float] = field(default_factory=dict)
     changes: tuple[str, ...] = ()
+    bin_tokens: int | None = None
+    recompute: bool | None = None
+    memory_bytes: dict[str, int] = field(default_factory=dict)
+    memory_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,31 +1,34 @@
 """The plan: how many steps fit the paid window, how often to evaluate, and how long each part should take.
 
 Pure arithmetic over counts and prices, so that a run planned twice is planned the same. Where the window is too short,
-evaluations become rarer first, then there are fewer steps; every change is said with what it gains.
+in this order: evaluations become rarer; bins and recomputing as they were measured to be faster; a profile with fewer
+epochs; fewer steps. Every change is said with what it gains, and where nothing fits, what would.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from engine.plan.layout import (
-    EVAL_SHARE,
-    EVALUATIONS,
-    Layout,
-    cadence,
-    fewer_evaluations,
-    fewer_steps,
-    lay,
-    reserve_s,
-    room_s,
-)
+from configs.profiles import PROFILES
+from engine.plan.layout import Layout, cadence, cut, fewer_evaluations, fewer_steps, is_late, lay, reserve_s
+from engine.plan.memory import Memory, does_not_fit
+from engine.plan.remedy import nothing_fits
+from engine.plan.sentences import WARMUP_SHARE, Stage, changes, warnings
 from engine.plan.throughput import Costs
 from engine.plan.workload import Workload
 from states.events import RunPlanned
-from states.wording import duration
 
-WARMUP_SHARE = 0.1
-"""Longest warm-up, of the steps: one that is longer than the run would never reach the peak."""
+FASTER = 1.02
+"""A setting must have been measured to be faster by this before bins or recomputing are changed for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """Bins and recomputing that fit in memory, with the speed they were measured to have on this device."""
+
+    memory: Memory
+    tokens_per_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,10 @@ class Plan:
     window_s: float | None
     reserve_s: float
     """What Finalize has to itself at the end of the window."""
+    memory: Memory | None
+    """With the bins to train with; None where nobody asked."""
     fits: bool
+    """In time and in memory."""
     changes: tuple[str, ...]
     """Sentences: what differs from the configuration, why, and what it gains."""
     warnings: tuple[str, ...]
@@ -69,25 +75,82 @@ class Plan:
         return self.tokens_per_step / self.tokens_per_s
 
 
-def make_plan(work: Workload, costs: Costs, *, manual: bool = False) -> Plan:
-    """Plan `work` into its window. With `manual` nothing is adjusted, and what that leads to is said instead."""
+def make_plan(
+    work: Workload,
+    costs: Costs,
+    *,
+    manual: bool = False,
+    memory: Memory | None = None,
+    adjusted: tuple[str, ...] = (),
+    alternatives: Sequence[Alternative] = (),
+) -> Plan:
+    """Plan `work` into its window. With `manual` nothing is adjusted, and what that leads to is said instead.
+
+    `memory` is what training takes as it will be done, and `adjusted` says how that differs from what was asked.
+    """
+    too_large = None if memory is None else does_not_fit(memory)
+    said = () if too_large is None else (too_large,)
     if manual:
         layout = lay(work, costs, work.steps, work.eval_every)
-        return _plan(work, costs, layout, work.warmup_steps, changes=(), warnings=_warnings(work, layout))
-    asked = lay(work, costs, work.steps, cadence(work.steps, work.eval_every))
-    rarer = layout = asked
-    if layout.before_finalize_s > room_s(work, layout):
-        rarer = layout = fewer_evaluations(work, costs, asked)
-    if layout.before_finalize_s > room_s(work, layout):
-        layout = fewer_steps(work, costs, rarer)
-    warmup = min(work.warmup_steps, int(layout.steps * WARMUP_SHARE))
-    warnings = _does_not_fit(work, layout)
-    changes = () if warnings else _changes(work, asked, rarer, layout, warmup)
-    return _plan(work, costs, layout, warmup, changes=changes, warnings=warnings)
+        asked = Stage(layout=layout, costs=costs, profile=work.profile, memory=memory)
+        late = nothing_fits(work, costs, layout, layout) if is_late(work, layout) else ()
+        return _plan(work, asked, work.warmup_steps, (), (*said, *warnings(work, layout), *late))
+    stages = _stages(work, costs, memory, alternatives)
+    last = stages[-1]
+    warmup = min(work.warmup_steps, int(last.layout.steps * WARMUP_SHARE))
+    if is_late(work, last.layout):
+        said = (*said, *nothing_fits(work, last.costs, stages[0].layout, last.layout))
+    told = () if said else (*adjusted, *changes(work, stages, warmup))
+    return _plan(work, last, warmup, told, said)
+
+
+def _stages(
+    work: Workload, costs: Costs, memory: Memory | None, alternatives: Sequence[Alternative]
+) -> tuple[Stage, Stage, Stage, Stage, Stage]:
+    """The run as asked for, and after each way of making it fit; those that were not needed repeat what was before."""
+    layout = lay(work, costs, work.steps, cadence(work, work.steps, work.eval_every))
+    asked = Stage(layout=layout, costs=costs, profile=work.profile, memory=memory)
+    rarer = asked
+    if is_late(work, asked.layout):
+        rarer = replace(asked, layout=fewer_evaluations(work, costs, asked.layout))
+    quicker = rarer
+    if is_late(work, rarer.layout):
+        quicker = _quicker(work, rarer, alternatives)
+    shorter = quicker
+    if is_late(work, quicker.layout):
+        shorter = _shorter(work, quicker)
+    fewer = shorter
+    if is_late(work, shorter.layout):
+        fewer = replace(shorter, layout=fewer_steps(work, shorter.costs, shorter.layout))
+    return asked, rarer, quicker, shorter, fewer
+
+
+def _quicker(work: Workload, stage: Stage, alternatives: Sequence[Alternative]) -> Stage:
+    """With the bins and the recomputing that were measured to be the fastest here."""
+    best = max(alternatives, key=lambda each: each.tokens_per_s, default=None)
+    if best is None or best.tokens_per_s < FASTER * stage.costs.tokens_per_s:
+        return stage
+    costs = stage.costs.at(best.tokens_per_s)
+    return replace(stage, layout=cut(work, costs, stage.layout, stage.layout.steps), costs=costs, memory=best.memory)
+
+
+def _shorter(work: Workload, stage: Stage) -> Stage:
+    """With the epochs of the next profile that takes fewer, and so on while the run is late."""
+    own = PROFILES[work.profile]
+    for profile in sorted(PROFILES.values(), key=lambda each: -each.epochs_factor):
+        epochs = max(1, round(work.epochs * profile.epochs_factor / own.epochs_factor))
+        steps = epochs * work.steps_per_epoch
+        if profile.epochs_factor >= own.epochs_factor or steps >= stage.layout.steps:
+            continue
+        stage = replace(stage, layout=cut(work, stage.costs, stage.layout, steps), profile=profile.name)
+        if not is_late(work, stage.layout):
+            break
+    return stage
 
 
 def to_event(plan: Plan) -> RunPlanned:
     """Return the plan as the journal records it."""
+    memory = plan.memory
     return RunPlanned(
         profile=plan.profile,
         source=plan.source,
@@ -101,74 +164,17 @@ def to_event(plan: Plan) -> RunPlanned:
         tokens_per_s=plan.tokens_per_s,
         estimated_s=dict(plan.estimated_s),
         changes=(*plan.changes, *plan.warnings),
+        bin_tokens=memory.bin_tokens if memory else None,
+        recompute=memory.recompute if memory else None,
+        memory_bytes=dict(memory.parts) if memory else {},
+        memory_limit=memory.limit if memory else None,
     )
 
 
-def _changes(work: Workload, asked: Layout, rarer: Layout, layout: Layout, warmup: int) -> tuple[str, ...]:
-    """Say each difference from the configuration; `asked`, `rarer` and `layout` are the stages of fitting it."""
-    said: list[str] = []
-    every = f"Evaluations {_every(layout.eval_every)} instead of {_every(work.eval_every)}"
-    if layout.eval_every > work.eval_every:
-        gain = duration(asked.before_finalize_s - rarer.before_finalize_s)
-        said.append(f"{every}, because the window is short: that gains {gain}.")
-    elif layout.eval_every < work.eval_every:
-        said.append(f"{every}: at least {EVALUATIONS} in a run, or early stopping could not act.")
-    if layout.steps < asked.steps:
-        gain = duration(rarer.before_finalize_s - layout.before_finalize_s)
-        said.append(
-            f"{layout.steps / work.steps_per_epoch:.3g} of {work.epochs} epochs ({layout.steps:,} of {asked.steps:,} "
-            f"steps), because the window of {duration(work.window_s)} holds no more: that gains {gain}."
-        )
-    if warmup < work.warmup_steps:
-        said.append(
-            f"Warm-up takes {warmup:,} steps instead of {work.warmup_steps:,}: at most {WARMUP_SHARE:.0%} of the run's "
-            f"{layout.steps:,}, or the learning rate would hardly be at its peak."
-        )
-    if layout.subset_tokens < work.eval_tokens:
-        said.append(
-            f"An evaluation in training reads {layout.subset_tokens:,} of the {work.eval_tokens:,} validation tokens, "
-            f"so that all of them take at most {EVAL_SHARE:.0%} of the work; the first and the last read everything."
-        )
-    return tuple(said)
-
-
-def _does_not_fit(work: Workload, layout: Layout) -> tuple[str, ...]:
-    over = layout.before_finalize_s - room_s(work, layout)
-    if over <= 0:
-        return ()
-    return (
-        f"The run does not fit with {layout.steps:,} of {work.steps:,} steps: {duration(layout.before_finalize_s)} "
-        f"of work and {duration(reserve_s(work, layout))} kept for the end, in a window of {duration(work.window_s)}. "
-        f"Give it {duration(over)} more with --hours, or less to do.",
-    )
-
-
-def _every(steps: int) -> str:
-    return "every step" if steps == 1 else f"every {steps:,} steps"
-
-
-def _warnings(work: Workload, layout: Layout) -> tuple[str, ...]:
-    """What a configuration that must not be adjusted leads to."""
-    warnings: list[str] = []
-    if work.warmup_steps >= layout.steps:
-        warnings.append(
-            f"Warm-up takes {work.warmup_steps:,} steps and the run has {layout.steps:,}: the learning rate will never "
-            "reach its peak."
-        )
-    if layout.evaluations < EVALUATIONS and layout.steps >= EVALUATIONS:
-        times = "once" if layout.evaluations == 1 else f"{layout.evaluations} times"
-        warnings.append(
-            f"The run of {layout.steps:,} steps is evaluated {times}, {_every(layout.eval_every)}: early stopping can "
-            "hardly act."
-        )
-    return (*warnings, *_does_not_fit(work, layout))
-
-
-def _plan(
-    work: Workload, costs: Costs, layout: Layout, warmup: int, *, changes: tuple[str, ...], warnings: tuple[str, ...]
-) -> Plan:
+def _plan(work: Workload, stage: Stage, warmup: int, said: tuple[str, ...], warned: tuple[str, ...]) -> Plan:
+    layout, costs = stage.layout, stage.costs
     return Plan(
-        profile=work.profile,
+        profile=stage.profile,
         source=costs.source,
         tokens_per_s=costs.tokens_per_s,
         planned_steps=layout.steps,
@@ -185,7 +191,8 @@ def _plan(
         estimated_s=layout.estimated_s,
         window_s=work.window_s,
         reserve_s=reserve_s(work, layout),
-        fits=layout.before_finalize_s <= room_s(work, layout),
-        changes=changes,
-        warnings=warnings,
+        memory=stage.memory,
+        fits=not is_late(work, layout) and (stage.memory is None or stage.memory.fits),
+        changes=said,
+        warnings=warned,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.plan.throughput import Costs
+from engine.plan.throughput import FORWARD_SHARE, Costs
 from engine.plan.workload import Workload
 
 EVALUATIONS = 10
@@ -13,11 +13,14 @@ EVALUATIONS = 10
 EVAL_SHARE = 0.05
 """Most of the training work that evaluations in training may take."""
 
-FORWARD_SHARE = 1 / 3
-"""Work of a token that is only read, against one that is trained on."""
+LEAST_CONVERSATIONS = 8
+"""Of an evaluation in a run of fewer than `EVALUATIONS` steps: a loss over fewer says little, so there is one less."""
 
-REPORT_S = 2.0
-"""Model card and publication in Finalize."""
+EXAMINATION = 2.0
+"""What examining the experts costs, in evaluations of the whole validation set (`engine/quality/experts.py`)."""
+
+REPORT_S = 1.0
+"""Reading the best checkpoint again, model card and publication in Finalize."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +40,16 @@ class Layout:
         return sum(seconds for part, seconds in self.estimated_s.items() if part != "finalize")
 
 
-def cadence(steps: int, eval_every: int) -> int:
-    """Return the steps between evaluations: at least `EVALUATIONS` in the run, and no rarer than `eval_every`."""
-    return max(1, min(eval_every, steps // EVALUATIONS))
+def cadence(work: Workload, steps: int, eval_every: int) -> int:
+    """Return the steps between evaluations: at least `EVALUATIONS` in the run, and no rarer than `eval_every`.
+
+    A run of fewer steps than that has as many as `EVAL_SHARE` of its work pays for, and at least one.
+    """
+    if steps >= EVALUATIONS:
+        return max(1, min(eval_every, steps // EVALUATIONS))
+    one = max(1, min(work.eval_tokens, LEAST_CONVERSATIONS * work.eval_example_tokens))
+    affordable = int(work.tokens(steps) * EVAL_SHARE / FORWARD_SHARE) // one
+    return -(-steps // max(1, min(steps, affordable)))
 
 
 def lay(work: Workload, costs: Costs, steps: int, eval_every: int, *, most_tokens: int | None = None) -> Layout:
@@ -48,13 +58,16 @@ def lay(work: Workload, costs: Costs, steps: int, eval_every: int, *, most_token
     evaluations = steps // eval_every
     affordable = int(tokens * EVAL_SHARE / FORWARD_SHARE) // max(1, evaluations)
     subset = min(affordable, work.eval_tokens, most_tokens if most_tokens is not None else work.eval_tokens)
+    # However little is affordable, an evaluation reads one conversation.
+    read = max(subset, min(work.eval_tokens, work.eval_example_tokens))
     training_s = tokens / costs.tokens_per_s
-    # Every evaluation may find a new best, which is saved at once.
-    checkpoints = int(training_s / work.checkpoint_interval_s) + evaluations
-    read_s = FORWARD_SHARE / costs.tokens_per_s
+    # Every evaluation may find a new best, which is saved at once; the clock of the regular ones starts again with it.
+    checkpoints = max(int(training_s / work.checkpoint_interval_s), evaluations)
     finalize_s = costs.finalize_s
     if finalize_s is None:
-        finalize_s = (work.eval_tokens + subset) * read_s + 2 * costs.save_s + REPORT_S
+        again = 0 if steps % eval_every == 0 else read
+        passes = 1.0 + (EXAMINATION if work.examined else 0.0)
+        finalize_s = (passes * work.eval_tokens + again) * costs.read_s + 2 * costs.save_s + REPORT_S
     return Layout(
         steps=steps,
         eval_every=eval_every,
@@ -64,7 +77,7 @@ def lay(work: Workload, costs: Costs, steps: int, eval_every: int, *, most_token
         estimated_s={
             "setup": costs.setup_s,
             "training": training_s,
-            "evaluation": (work.eval_tokens + evaluations * subset) * read_s,
+            "evaluation": (work.eval_tokens + evaluations * read) * costs.read_s,
             "checkpoints": checkpoints * costs.save_s,
             "finalize": finalize_s,
         },
@@ -81,25 +94,31 @@ def room_s(work: Workload, layout: Layout) -> float:
     return float("inf") if work.window_s is None else work.window_s - reserve_s(work, layout)
 
 
+def is_late(work: Workload, layout: Layout) -> bool:
+    """Whether a candidate runs into the reserve."""
+    return layout.before_finalize_s > room_s(work, layout)
+
+
 def fewer_evaluations(work: Workload, costs: Costs, layout: Layout) -> Layout:
     """Make evaluations as rare as `EVALUATIONS` in a run allow, each as large as it was."""
     every = max(layout.eval_every, layout.steps // EVALUATIONS)
     return lay(work, costs, layout.steps, every, most_tokens=layout.subset_tokens)
 
 
+def cut(work: Workload, costs: Costs, layout: Layout, steps: int) -> Layout:
+    """The same with `steps` steps."""
+    return lay(work, costs, steps, cadence(work, steps, layout.eval_every), most_tokens=layout.subset_tokens)
+
+
 def fewer_steps(work: Workload, costs: Costs, layout: Layout) -> Layout:
     """Take the most steps that fit before the reserve; one step where none does."""
     low, high = 1, layout.steps
-    best = _cut(work, costs, layout, low)
+    best = cut(work, costs, layout, low)
     while low < high:
         middle = (low + high + 1) // 2
-        candidate = _cut(work, costs, layout, middle)
-        if candidate.before_finalize_s <= room_s(work, candidate):
-            low, best = middle, candidate
-        else:
+        candidate = cut(work, costs, layout, middle)
+        if is_late(work, candidate):
             high = middle - 1
+        else:
+            low, best = middle, candidate
     return best
-
-
-def _cut(work: Workload, costs: Costs, layout: Layout, steps: int) -> Layout:
-    return lay(work, costs, steps, cadence(steps, layout.eval_every), most_tokens=layout.subset_tokens)

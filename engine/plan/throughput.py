@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from configs.profiles import PROFILES
 
@@ -16,6 +16,9 @@ CPU_FLOPS_PER_CORE = 10e9
 
 FLOPS_PER_PARAMETER = 4
 """Per token: two in the forward pass and two for the gradient of the activations. The base's own weights have none."""
+
+FORWARD_SHARE = 1 / 3
+"""Work of a token that is only read, against one that is trained on, until both were measured."""
 
 READ_BYTES_PER_S = 50e6
 """Loading the base: 8 minutes for 24.5 GB, the middle of the 5 to 10 minutes that rented disks take for 12B."""
@@ -44,10 +47,28 @@ class Costs:
     """One checkpoint."""
     finalize_s: float | None = None
     """Finalize as measured or known; None lets the plan work it out."""
+    read_tokens_per_s: float | None = None
+    """Tokens that are only read, as an evaluation does; None takes `FORWARD_SHARE` of the work."""
 
     def __post_init__(self) -> None:
         if not self.tokens_per_s > 0:
             raise ValueError(f"a throughput of {self.tokens_per_s} tokens a second")
+
+    @property
+    def read_s(self) -> float:
+        """Seconds for one token that is only read."""
+        if self.read_tokens_per_s is not None:
+            return 1.0 / self.read_tokens_per_s
+        return FORWARD_SHARE / self.tokens_per_s
+
+    def at(self, tokens_per_s: float) -> Costs:
+        """The same at another speed of training; reading changes with it."""
+        read = self.read_tokens_per_s
+        return replace(
+            self,
+            tokens_per_s=tokens_per_s,
+            read_tokens_per_s=None if read is None else read * tokens_per_s / self.tokens_per_s,
+        )
 
 
 def assumed(*, profile: str, base_params: int, device: str, cores: int, checkpoint_bytes: int) -> Costs:

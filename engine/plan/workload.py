@@ -18,6 +18,7 @@ class Workload:
     train_tokens: int
     eval_tokens: int
     """Tokens of the whole validation set."""
+    eval_examples: int = 1
     batch_size: int
     accumulation: int
     max_length: int
@@ -28,6 +29,8 @@ class Workload:
     window_s: float | None
     reserve_s: float
     """Kept for Finalize at least; more where its expected cost is higher."""
+    examined: bool = False
+    """Whether there are experts, which Finalize examines."""
 
     def __post_init__(self) -> None:
         if self.train_examples < 1 or self.train_tokens < 1:
@@ -48,12 +51,19 @@ class Workload:
         """Optimizer steps of all epochs asked for."""
         return self.epochs * self.steps_per_epoch
 
+    @property
+    def eval_example_tokens(self) -> int:
+        """Tokens of a validation example, on average."""
+        return -(-self.eval_tokens // self.eval_examples)
+
     def tokens(self, steps: int) -> int:
         """Training tokens in `steps` steps."""
         return self.train_tokens * steps // self.steps_per_epoch
 
 
-def from_config(config: Config, facts: DataPrepared, *, eval_tokens: int, window_s: float | None) -> Workload:
+def from_config(
+    config: Config, facts: DataPrepared, *, eval_tokens: int, window_s: float | None, eval_examples: int | None = None
+) -> Workload:
     """Return the work that a configuration asks for on this data; `window_s` counts from the opening of the window."""
     training, safety = config.training, config.safety
     share = 0.0 if window_s is None else window_s * RESERVE_SHARE
@@ -62,6 +72,7 @@ def from_config(config: Config, facts: DataPrepared, *, eval_tokens: int, window
         train_examples=facts.train_conversations,
         train_tokens=facts.train_tokens,
         eval_tokens=eval_tokens,
+        eval_examples=max(1, facts.eval_conversations if eval_examples is None else eval_examples),
         batch_size=training.per_device_train_batch_size,
         accumulation=training.gradient_accumulation_steps,
         max_length=training.max_length,
@@ -71,4 +82,5 @@ def from_config(config: Config, facts: DataPrepared, *, eval_tokens: int, window
         checkpoint_interval_s=safety.checkpoint_interval_minutes * 60.0,
         window_s=window_s,
         reserve_s=share if safety.reserve_minutes is None else safety.reserve_minutes * 60.0,
+        examined=config.moe.adapter_mode == "moe",
     )
