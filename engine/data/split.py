@@ -1,4 +1,4 @@
-"""Holds out validation conversations so that no prompt stands on both sides.
+"""Holds out validation conversations so that no prompt stands on both sides, nor a near-duplicate of it.
 
 Public data sets answer one question many times; a random split would then measure memory. Membership depends on the
 seed and the words alone (a keyed hash), so reordering or renumbering the rows changes nothing.
@@ -10,12 +10,13 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from configs.errors import DataError
 from engine.data.conversation import Conversation, Role
+from engine.data.echoes import echoes
 
 # A greeting opens many different conversations; alone it is no prompt, so the next client turn is joined to it.
 _GREETINGS: Final = frozenset(
@@ -45,11 +46,13 @@ _GREETINGS: Final = frozenset(
     )
 )
 _PUNCTUATION: Final = re.compile(r"[\W_]+")
+LARGEST_ECHO: Final = 0.5
+"""Of the conversations; near-duplicates that make up more are one template, and keeping it together is no split."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Conversations that share a prompt."""
+    """Conversations that share a prompt, or nearly."""
 
     members: tuple[int, ...]
     domain: str
@@ -119,10 +122,24 @@ def _groups(conversations: Sequence[Conversation], seed: int) -> list[_Group]:
     for index, conversation in enumerate(conversations):
         members[prompt_key(conversation)].append(index)
     groups = []
-    for key, indices in members.items():
+    for keys in _together(members, len(conversations)):
+        indices = sorted(index for key in keys for index in members[key])
         domains = Counter(conversations[index].domain or "" for index in indices)
-        rank = hashlib.blake2b(f"{seed}\x00{key}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        # The most common domain of the group; by name on a tie, so that row order does not matter.
+        # The least rank of its prompts, and the most common domain, by name on a tie: row order does not matter.
+        rank = min(_rank(key, seed) for key in keys)
         domain = min(domains, key=lambda name: (-domains[name], name))
         groups.append(_Group(members=tuple(indices), domain=domain, rank=rank))
     return groups
+
+
+def _together(members: Mapping[str, Sequence[int]], count: int) -> list[list[str]]:
+    """The prompts, those that nearly repeat one another in one list."""
+    keys = list(members)
+    near = [[keys[position] for position in group] for group in echoes(keys)]
+    near = [group for group in near if sum(len(members[key]) for key in group) <= LARGEST_ECHO * count]
+    grouped = {key for group in near for key in group}
+    return [*near, *([key] for key in keys if key not in grouped)]
+
+
+def _rank(key: str, seed: int) -> bytes:
+    return hashlib.blake2b(f"{seed}\x00{key}".encode("utf-8", "surrogatepass"), digest_size=16).digest()

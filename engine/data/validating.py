@@ -36,6 +36,12 @@ NO_SPLIT = Kind(
     title="Files that cannot be split",
     remedy="Training needs conversations that it does not learn from, to judge what it learns.",
 )
+UNUSABLE_TEMPLATE = Kind(
+    code="unusable-template",
+    severity=Severity.ERROR,
+    title="Chat templates that cannot be trained with",
+    remedy="No run with this base model would start.",
+)
 Progress = Callable[[str, int, int], None]
 
 
@@ -118,9 +124,13 @@ def _sides(report: Report, config: Config, dataset: Dataset, progress: Progress)
     report.waterfall += [Stage(name="train", count=len(train)), Stage(name="validation", count=len(validation))]
     try:
         tokens = tokenizer(config)
-        renderer = Renderer(tokens, config.training.max_length)
     except ConfigError as error:
         report.unchecked.append(f"Tokens and labels were not checked: {error.message}")
+        return
+    try:
+        renderer = Renderer(tokens, config.training.max_length)
+    except ConfigError as error:
+        ledger.add([Finding(kind=UNUSABLE_TEMPLATE, row=None, sentence=error.message)])
         return
     other = config.training.validation_dataset
     if other is not None:

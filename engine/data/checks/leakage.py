@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.data.checks.finding import Finding, Kind, Severity
-from engine.data.checks.similarity import LEAST_WORDS, similar, words
+from engine.data.checks.similarity import similar, words
 from engine.data.conversation import Conversation, Role
+from engine.data.echoes import LEAST_WORDS
 from engine.data.split import prompt_key
 
 REPEATED_PROMPT: Final = Kind(
@@ -22,7 +23,7 @@ LEAKED_PROMPT: Final = Kind(
     code="leaked-prompt",
     severity=Severity.WARNING,
     title="Leakage: training conversations whose prompt nearly repeats one of validation",
-    remedy="The validation loss is too good by these; make their wording equal, and the split keeps them together.",
+    remedy="The validation loss is too good by these; remove one of each pair, or make their wording equal.",
 )
 LEAKED_REPLY: Final = Kind(
     code="leaked-reply",

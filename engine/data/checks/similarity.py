@@ -17,10 +17,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-THRESHOLD: Final = 0.5
-RUN: Final = 5
-LEAST_WORDS: Final = 12
-"""Shorter texts ("How are you today?") are alike without anybody having copied them."""
+from engine.data.echoes import LEAST_WORDS, RUN, THRESHOLD
+
 REACH: Final = 32
 """A run that stands in many texts is compared with the next 32 in file order, which still links a large cluster."""
 _WORDS: Final = re.compile(r"\w+")
