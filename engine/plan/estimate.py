@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from configs.profiles import PROFILES
-from engine.plan.layout import Layout, cadence, cut, fewer_evaluations, fewer_steps, is_late, lay, reserve_s
+from engine.plan.layout import cadence, cut, fewer_evaluations, fewer_steps, is_late, lay, reserve_s
 from engine.plan.memory import Memory, does_not_fit
 from engine.plan.remedy import nothing_fits
 from engine.plan.sentences import WARMUP_SHARE, Stage, changes, warnings

@@ -18,7 +18,7 @@ class Workload:
     train_tokens: int
     eval_tokens: int
     """Tokens of the whole validation set."""
-    eval_examples: int = 1
+    eval_examples: int
     batch_size: int
     accumulation: int
     max_length: int

@@ -21,6 +21,7 @@ DOCUMENT = Workload(
     train_examples=7_200,
     train_tokens=3_600_000,
     eval_tokens=400_000,
+    eval_examples=800,
     batch_size=4,
     accumulation=8,
     max_length=2048,
@@ -38,12 +39,12 @@ def narrowed(hours: float, **changes: object) -> Workload:
     return replace(DOCUMENT, window_s=hours * HOUR, reserve_s=hours * HOUR / 24, **changes)
 
 
-def test_the_documents_run_takes_about_four_and_a_half_of_its_twelve_hours():
+def test_the_documents_run_takes_a_little_over_four_of_its_twelve_hours():
     plan = make_plan(DOCUMENT, COSTS)
     assert (plan.planned_steps, plan.steps_per_epoch, plan.tokens_per_step) == (675, 225, 16_000)
     assert plan.fits
     assert plan.estimated_s["training"] == pytest.approx(3.75 * HOUR)
-    assert 4.25 * HOUR < plan.total_s < 4.75 * HOUR
+    assert 4.0 * HOUR < plan.total_s < 4.5 * HOUR
 
 
 def test_warm_up_is_capped_and_evaluations_are_frequent_enough_and_both_are_said():
@@ -59,7 +60,7 @@ def test_a_configuration_that_needs_no_change_is_left_alone():
 
 
 def test_a_short_window_first_makes_evaluations_rarer():
-    plan = make_plan(narrowed(4.6, eval_every=5), COSTS)
+    plan = make_plan(narrowed(4.4, eval_every=5), COSTS)
     roomy = make_plan(narrowed(12, eval_every=5), COSTS)
     assert (roomy.eval_every, roomy.planned_steps) == (5, 675)
     assert (plan.eval_every, plan.planned_steps) == (67, 675)
@@ -120,6 +121,7 @@ WORK = st.builds(
     train_examples=st.integers(1, 20_000),
     train_tokens=st.integers(1, 10**8),
     eval_tokens=st.integers(0, 10**7),
+    eval_examples=st.integers(1, 2_000),
     batch_size=st.integers(1, 16),
     accumulation=st.integers(1, 16),
     max_length=st.just(2048),
