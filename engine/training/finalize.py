@@ -64,7 +64,7 @@ def finalize(session: Session, trainer: Trainer, reason: Reason) -> None:
     judged = None if hurried() else _judge(session, trainer, best, step, hurried)
     examined = None if judged is None else examine_experts(session, trainer, judged, step, hurried)
     with session.task("publish the best model", detail=best.name):
-        writers = root_writers(session, trainer, final_loss=judged.loss if judged else None, examined=examined)
+        writers = root_writers(session, trainer, judged=judged, examined=examined)
         publish(session.rundir.path, best, writers)
     if step != wanted and session.training.saved_step != session.step:
         raise CheckpointFailed(

@@ -1,0 +1,1 @@
+"""From a trained model to what others can use, cite and keep: exports, releases, backups."""
