@@ -9,6 +9,7 @@ cache as on any other; each token, also a decoded one, is routed by itself.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,10 +61,16 @@ def open_routed(
     device: str = "auto",
     dtype: str | None = None,
     chat_template: Path | None = None,
+    domains: tuple[str, ...] | None = None,
 ) -> tuple[Adapted, PreTrainedTokenizerBase]:
-    """The same with the handle of the adapters, for gates by decree and for counting."""
+    """The same with the handle of the adapters, for gates by decree and for counting.
+
+    `domains` are those by which routing is counted, where the conversations have others than it was trained on.
+    """
     folder = find_adapter(source)
     spec, facts = read_spec(folder), read_facts(folder)
+    if domains is not None:
+        spec = replace(spec, domains=domains)
     place = resolve(base if base is not None else str(read_json(folder / CONFIG).get("base_model_name_or_path")))
     where = choose_device(device)
     own_tokenizer = (folder / "tokenizer.json").is_file()
