@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from configs.profiles import PROFILES
-from engine.plan.layout import cadence, cut, fewer_evaluations, fewer_steps, is_late, lay, reserve_s
+from engine.plan.layout import Layout, cadence, cut, fewer_evaluations, fewer_steps, is_late, lay, reserve_s
 from engine.plan.memory import Memory, does_not_fit
 from engine.plan.remedy import nothing_fits
 from engine.plan.sentences import WARMUP_SHARE, Stage, changes, warnings
@@ -52,11 +52,15 @@ class Plan:
     checkpoints: int
     estimated_s: dict[str, float]
     """By part: setup, training, evaluation, checkpoints, finalize."""
+    phases_s: dict[str, float]
+    """The same seconds by phase: setup and init, warm-up, main, finalize."""
     window_s: float | None
     reserve_s: float
     """What Finalize has to itself at the end of the window."""
     memory: Memory | None
     """With the bins to train with; None where nobody asked."""
+    adjusted: tuple[str, ...]
+    """Those of the changes that memory asked for."""
     fits: bool
     """In time and in memory."""
     changes: tuple[str, ...]
@@ -100,8 +104,8 @@ def make_plan(
     warmup = min(work.warmup_steps, int(last.layout.steps * WARMUP_SHARE))
     if is_late(work, last.layout):
         said = (*said, *nothing_fits(work, last.costs, stages[0].layout, last.layout))
-    told = () if said else (*adjusted, *changes(work, stages, warmup))
-    return _plan(work, last, warmup, told, said)
+    told = () if said else changes(work, stages, warmup)
+    return _plan(work, last, warmup, told, said, () if said else adjusted)
 
 
 def _stages(
@@ -171,7 +175,27 @@ def to_event(plan: Plan) -> RunPlanned:
     )
 
 
-def _plan(work: Workload, stage: Stage, warmup: int, said: tuple[str, ...], warned: tuple[str, ...]) -> Plan:
+def _phases(layout: Layout, warmup: int) -> dict[str, float]:
+    """Steps with the evaluations and checkpoints among them, divided where the warm-up ends."""
+    first = layout.estimated_s["setup"] + layout.first_evaluation_s
+    among = layout.before_finalize_s - first
+    rising = among * min(1.0, warmup / layout.steps)
+    return {
+        "setup and init": first,
+        "warm-up": rising,
+        "main": among - rising,
+        "finalize": layout.estimated_s["finalize"],
+    }
+
+
+def _plan(
+    work: Workload,
+    stage: Stage,
+    warmup: int,
+    said: tuple[str, ...],
+    warned: tuple[str, ...],
+    adjusted: tuple[str, ...] = (),
+) -> Plan:
     layout, costs = stage.layout, stage.costs
     return Plan(
         profile=stage.profile,
@@ -189,10 +213,12 @@ def _plan(work: Workload, stage: Stage, warmup: int, said: tuple[str, ...], warn
         checkpoint_interval_s=work.checkpoint_interval_s,
         checkpoints=layout.checkpoints,
         estimated_s=layout.estimated_s,
+        phases_s=_phases(layout, warmup),
         window_s=work.window_s,
         reserve_s=reserve_s(work, layout),
         memory=stage.memory,
         fits=not is_late(work, layout) and (stage.memory is None or stage.memory.fits),
-        changes=said,
+        adjusted=adjusted,
+        changes=(*adjusted, *said),
         warnings=warned,
     )

@@ -7,6 +7,7 @@ a run goes on as if it were not there.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,23 @@ def history_key(
 
 def recall(key: str, path: Path | None = None) -> float | None:
     """Return the tokens a second remembered under `key`, or None."""
-    entry = _entries(path or history_path()).get(key)
-    return float(entry["tokens_per_s"]) if entry else None
+    return recalled(key, path).get("tokens_per_s")
 
 
-def remember(key: str, tokens_per_s: float, *, wall: float, path: Path | None = None) -> bool:
-    """Keep a measured speed; returns whether that worked."""
+def recalled(key: str, path: Path | None = None) -> dict[str, float]:
+    """Return all that is remembered under `key`, empty for nothing: `tokens_per_s`, and what `remember` added."""
+    entry = _entries(path or history_path()).get(key, {})
+    return {name: value for name, value in entry.items() if name != "wall" and _positive(value)}
+
+
+def remember(
+    key: str, tokens_per_s: float, *, wall: float, path: Path | None = None, more: Mapping[str, float] | None = None
+) -> bool:
+    """Keep a measured speed, and `more` beside what is known already; returns whether that worked."""
     target = path or history_path()
-    entries = {**_entries(target), key: {"tokens_per_s": float(tokens_per_s), "wall": float(wall)}}
-    newest = sorted(entries.items(), key=lambda item: item[1]["wall"])[-MOST:]
+    known = _entries(target)
+    entry = {**known.get(key, {}), **(more or {}), "tokens_per_s": float(tokens_per_s), "wall": float(wall)}
+    newest = sorted({**known, key: entry}.items(), key=lambda item: item[1]["wall"])[-MOST:]
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_json(target, {"format": FORMAT, "entries": dict(newest)})
@@ -71,5 +80,8 @@ def _entries(path: Path) -> dict[str, dict[str, float]]:
 def _sound(entry: Any) -> bool:
     if not isinstance(entry, dict):
         return False
-    speed, wall = entry.get("tokens_per_s"), entry.get("wall")
-    return isinstance(speed, float) and 0 < speed < float("inf") and isinstance(wall, float)
+    return _positive(entry.get("tokens_per_s")) and isinstance(entry.get("wall"), float)
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, float) and 0 < value < float("inf")

@@ -33,6 +33,8 @@ class Layout:
     evaluations: int
     checkpoints: int
     estimated_s: dict[str, float]
+    first_evaluation_s: float
+    """Part of `evaluation`: the untouched model on all validation data, before the first step."""
 
     @property
     def before_finalize_s(self) -> float:
@@ -81,6 +83,7 @@ def lay(work: Workload, costs: Costs, steps: int, eval_every: int, *, most_token
             "checkpoints": checkpoints * costs.save_s,
             "finalize": finalize_s,
         },
+        first_evaluation_s=work.eval_tokens * costs.read_s,
     )
 
 

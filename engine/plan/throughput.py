@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from configs.profiles import PROFILES
@@ -24,7 +24,16 @@ READ_BYTES_PER_S = 50e6
 """Loading the base: 8 minutes for 24.5 GB, the middle of the 5 to 10 minutes that rented disks take for 12B."""
 
 IMPORTS_S = 10.0
-"""Starting Python with torch and transformers, reading the data, building the adapters of a small base."""
+"""Starting Python with torch and transformers, reading the data."""
+
+BUILD_S = 3.0
+"""Importing a base's own module and building it with its adapters, however small it is."""
+
+MEASURED_BINS = 7
+"""Bins that Init times: one to fill caches and compilers, six to go by. At 12B about a minute at the assumed speed."""
+
+TRIAL_TOKENS = 5 * 1024
+"""Tokens of Init's check that the loss falls: five passes over a few short conversations."""
 
 SAVE_BYTES_PER_S = 100e6
 """Writing, syncing and hashing a checkpoint: the slow end of 100 to 160 MB/s seen on two busy cores."""
@@ -71,21 +80,47 @@ class Costs:
         )
 
 
-def assumed(*, profile: str, base_params: int, device: str, cores: int, checkpoint_bytes: int) -> Costs:
+def assumed(
+    *,
+    profile: str,
+    base_params: int,
+    device: str,
+    cores: int,
+    checkpoint_bytes: int,
+    tokens_per_s: float | None = None,
+    init_tokens: int = 0,
+) -> Costs:
     """Return what to expect before anything was measured.
 
-    On a GPU the profile's figure for the 12B base, in proportion to the parameters; on a CPU from its cores.
+    On a GPU the profile's figure for the 12B base, in proportion to the parameters; on a CPU from its cores. With
+    `tokens_per_s` that speed instead. `init_tokens` are those that Init passes through the model.
     """
-    if device == "cuda":
+    if tokens_per_s is None and device == "cuda":
         tokens_per_s = PROFILES[profile].tokens_per_second * REFERENCE_PARAMS / base_params
-    else:
+    elif tokens_per_s is None:
         slowdown = PROFILES["balanced"].tokens_per_second / PROFILES[profile].tokens_per_second
         tokens_per_s = CPU_FLOPS_PER_CORE * cores / (FLOPS_PER_PARAMETER * base_params) / slowdown
     return Costs(
         tokens_per_s=tokens_per_s,
         source="assumed",
-        setup_s=IMPORTS_S + 2 * base_params / READ_BYTES_PER_S,
+        setup_s=IMPORTS_S + BUILD_S + 2 * base_params / READ_BYTES_PER_S + init_tokens / tokens_per_s,
         save_s=SAVE_LEAST_S + checkpoint_bytes / SAVE_BYTES_PER_S,
+    )
+
+
+def remembered(costs: Costs, known: Mapping[str, float], *, passed_s: float = 0.0) -> Costs:
+    """Return `costs` with what an earlier run on this device measured, by the names of `Costs`, and `init_s`.
+
+    `passed_s` is how long Setup has taken so far, to which the earlier run's Init is added.
+    """
+    if "tokens_per_s" not in known:
+        return costs
+    return replace(
+        costs.at(known["tokens_per_s"]),
+        source="history",
+        read_tokens_per_s=known.get("read_tokens_per_s"),
+        save_s=known.get("save_s", costs.save_s),
+        setup_s=passed_s + known["init_s"] if "init_s" in known else costs.setup_s,
     )
 
 

@@ -43,6 +43,8 @@ def build(
     """Everything the loop needs in memory. A resume takes the checkpoint's plan, placement and position."""
     known = {} if checkpoint is None else recorded(checkpoint)
     placement = place(session.config.training, known.get("runtime"))
+    if checkpoint is None:
+        placement = plan.placed(placement)
     torch.set_num_threads(placement.threads)
     torch.manual_seed(session.config.training.seed)
     identity = {"data": list(prepared.digests), "template": _digest(tokenizer)}
@@ -50,7 +52,7 @@ def build(
     adapted = _load(session, prepared, placement)
     if checkpoint is None:
         _start_routers(session, adapted, prepared, placement.bin_tokens)
-    if session.config.training.gradient_checkpointing:
+    if placement.recompute:
         enable_recompute(adapted)
     trainer = _trainer(session, prepared, tokenizer, adapted, placement, plan, identity)
     if checkpoint is None:

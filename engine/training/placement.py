@@ -20,6 +20,7 @@ class Placement:
     dtype: str
     threads: int
     bin_tokens: int
+    recompute: bool
 
     def to_json(self) -> dict[str, Any]:
         """The form a checkpoint records."""
@@ -56,4 +57,5 @@ def place(training: TrainingConfig, recorded: dict[str, Any] | None) -> Placemen
         dtype=str(dtype).removeprefix("torch."),
         threads=int(known.get("threads", training.threads or usable_cores())),
         bin_tokens=int(known.get("bin_tokens", training.bin_tokens)),
+        recompute=bool(known.get("recompute", training.gradient_checkpointing)),
     )

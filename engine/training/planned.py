@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from engine.training.placement import Placement
 from states.events import RunPlanned
+
+_EVENT = {field.name for field in fields(RunPlanned)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +18,10 @@ class Planned:
     event: RunPlanned
     eval_subset_tokens: int
     step_s: float
+    adjusted: tuple[str, ...] = ()
+    """What the plan changed because of memory; it stays changed when the plan is made again."""
+    made_s: float = 0.0
+    """Seconds from the start of the process until the plan was made."""
 
     @property
     def planned_steps(self) -> int:
@@ -31,6 +38,15 @@ class Planned:
         """Steps between two evaluations."""
         return self.event.eval_every
 
+    def placed(self, placement: Placement) -> Placement:
+        """With the bins and the recomputing of this plan."""
+        event = self.event
+        return replace(
+            placement,
+            bin_tokens=placement.bin_tokens if event.bin_tokens is None else event.bin_tokens,
+            recompute=placement.recompute if event.recompute is None else event.recompute,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The form a checkpoint records."""
         return asdict(self)
@@ -38,9 +54,10 @@ class Planned:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Planned:
         """Inverse of `to_json`."""
-        event = dict(data["event"])
+        event = {name: value for name, value in data["event"].items() if name in _EVENT}
         return cls(
             event=RunPlanned(**{**event, "changes": tuple(event["changes"])}),
             eval_subset_tokens=data["eval_subset_tokens"],
             step_s=data["step_s"],
+            adjusted=tuple(data.get("adjusted", ())),
         )

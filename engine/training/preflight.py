@@ -7,8 +7,7 @@ import shutil
 import torch
 
 from engine.checkpoint.space import checkpoint_bytes, free_bytes_needed, shortage
-from engine.plan.parameters import base_parameters
-from engine.training.planning import ADAPTER_SHARE
+from engine.plan.shape import shape_of, trainable
 from engine.training.session import Session
 from states.events import MessageLogged
 
@@ -28,7 +27,7 @@ def preflight(session: Session) -> None:
                 f"{usage.free / 2**30:.0f} GiB are free on the disk of {session.rundir.path}; 100 GiB are advised for "
                 "a 12B base with its checkpoints. Free some, or lower save_total_limit.",
             )
-        one = checkpoint_bytes(int(base_parameters(session.base) * ADAPTER_SHARE))
+        one = checkpoint_bytes(trainable(shape_of(session.base), session.config.moe))
         short = shortage(session.rundir.path, free_bytes_needed(one, session.config.training.save_total_limit))
         if short is not None:
             _warn(session, short)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import orjson
+import pytest
 
 from configs.load import load, preset_dir
 from engine.plan.estimate import make_plan
 from engine.plan.profile import apply_profile
-from engine.plan.report import memory_gb, report, table
-from engine.plan.throughput import REFERENCE_PARAMS, Costs
+from engine.plan.report import report, table
+from engine.plan.throughput import Costs
 from engine.plan.workload import from_config
 from states.events import DataPrepared
 
@@ -38,13 +39,13 @@ def test_the_preset_asks_for_the_documents_run():
 
 def test_the_table_answers_the_documents_questions():
     work = preset_work()
-    text = table(make_plan(work, COSTS), work, opened_wall=0.0, memory=60.0)
+    text = table(make_plan(work, COSTS), work, opened_wall=0.0)
     for line in (
         "Selected profile: balanced",
         "Effective batch size        32 conversations, about 16,000 tokens",
         "Throughput                  800 tokens/s (assumed; measured once the model is loaded)",
-        "Memory                      60.0 GB",
         "Total steps                 675 (3 epochs of 225)",
+        "Training                      3h 45m     13,500 s",
         "Fits in the 12h 00m window  yes",
     ):
         assert line in text
@@ -59,13 +60,8 @@ def test_the_report_is_plain_json_with_the_same_numbers():
     assert body["steps"]["total"] == plan.planned_steps
     assert body["time"]["completion_wall"] == 100.0 + plan.total_s
     assert body["changes"] == list(plan.changes)
-    assert body["profile"]["memory_gb"] is None
-
-
-def test_memory_is_stated_only_for_the_base_it_was_worked_out_for():
-    assert memory_gb("balanced", REFERENCE_PARAMS, "cuda") == 60.0
-    assert memory_gb("balanced", REFERENCE_PARAMS, "cpu") is None
-    assert memory_gb("balanced", 3_300_000, "cuda") is None
+    assert sum(body["time"]["phases_s"].values()) == pytest.approx(plan.total_s)
+    assert body["memory"] is None
 
 
 def written(folder: Path, **training: object) -> Path:
