@@ -5,17 +5,16 @@ Light until one of them runs; only what needs tokens loads a tokenizer.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from configs.errors import UsageError
+from engine.run.quiet import quiet_stdout
 from states.phases import ExitCode
 from states.text import clean
 
@@ -45,7 +44,7 @@ def analyze(
 ) -> None:
     """Count conversations, turns and tokens, draw their lengths, and say what steps and bins they make."""
     desk = _desk(file, dataset, config, base_model)
-    with _quiet_stdout():
+    with quiet_stdout():
         from engine.data.analysis import analysis_json
         from engine.data.analysis import analyze as count
         from engine.data.desk import progress_line
@@ -70,7 +69,7 @@ def validate(
 ) -> None:
     """Find every problem of a file in one pass. Exit code 0 without errors, 3 with any; warnings are no errors."""
     desk = _desk(file, dataset, config, base_model)
-    with _quiet_stdout():
+    with quiet_stdout():
         from engine.data.desk import progress_line
         from engine.data.reports import validation_json, validation_lines
         from engine.data.validating import validate as check
@@ -96,7 +95,7 @@ def preview(
 ) -> None:
     """Show one conversation as the trainer will see it: the tokens of its bin, those that carry loss marked."""
     desk = _desk(file, None, config, base_model)
-    with _quiet_stdout():
+    with quiet_stdout():
         from engine.data.desk import progress_line
         from engine.data.marking import ASCII_MARKS, MARKS, preview_json, preview_lines
         from engine.data.previewing import preview as look
@@ -171,24 +170,6 @@ def _told(done: Rewritten, *, as_json: bool) -> None:
     parts = ", ".join(f"{name} {count:,}" for name, count in domains.items())
     left = f"; {done.left_out:,} rows of the source were not usable and are left out" if done.left_out else ""
     _say(f"wrote {done.conversations:,} conversations to {done.path} ({parts}){left}")
-
-
-@contextlib.contextmanager
-def _quiet_stdout() -> Iterator[None]:
-    """Libraries that print to standard output print to standard error meanwhile, so that a report stays a report."""
-    sys.stdout.flush()
-    try:
-        kept = os.dup(1)
-    except OSError:
-        yield
-        return
-    try:
-        os.dup2(2, 1)
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 def _say(text: str) -> None:
