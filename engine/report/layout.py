@@ -1,0 +1,65 @@
+"""The document prepared for a page: charts drawn, small figures gathered in rows; still plain text everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from engine.report.document import Block, Cell, Figure, Report, Section, Table
+from engine.report.plots.draw import draw
+from engine.report.plots.theme import Theme
+
+SHORT = 18
+"""Letters of a text column that is given just the room it needs."""
+
+
+def prepared(report: Report, theme: Theme, *, both: bool) -> dict[str, Any]:
+    """Return the report as plain values, each figure with its `svg`; `both` adds `narrow`, for a phone."""
+    return {
+        "title": report.title,
+        "subtitle": report.subtitle,
+        "verdict": asdict(report.verdict),
+        "sections": [_section(each, theme, both=both) for each in report.sections],
+    }
+
+
+def _section(section: Section, theme: Theme, *, both: bool) -> dict[str, Any]:
+    blocks: list[dict[str, Any]] = []
+    for block in section.blocks:
+        told = _block(block, theme, both=both)
+        if isinstance(block, Figure) and not block.wide:
+            if blocks and blocks[-1]["kind"] == "gallery":
+                blocks[-1]["figures"].append(told)
+                continue
+            told = {"kind": "gallery", "figures": [told]}
+        blocks.append(told)
+    return {"id": section.id, "title": section.title, "lead": section.lead, "blocks": blocks}
+
+
+def _block(block: Block, theme: Theme, *, both: bool) -> dict[str, Any]:
+    if isinstance(block, Figure):
+        drawn = draw(block.chart, theme, wide=block.wide, label=block.title)
+        narrow = draw(block.chart, theme, wide=False, label=block.title) if both and block.wide else ""
+        return {
+            "kind": "figure", "title": block.title, "caption": block.caption, "wide": block.wide, "svg": drawn,
+            "narrow": narrow,
+        }  # fmt: skip
+    if isinstance(block, Table):
+        return {**asdict(block), "right": list(block.right), "widths": _widths(block)}
+    return asdict(block)
+
+
+def _widths(table: Table) -> list[int]:
+    """For each column 0 where it takes what it needs, else its weight in sharing the room that is left."""
+    widths = []
+    for index, name in enumerate(table.columns):
+        longest = max([len(name), *(len(_at(row, index)) for row in table.rows)])
+        fixed = index in table.right or longest <= SHORT
+        widths.append(0 if fixed else min(60, longest))
+    if not any(widths) and widths and 0 not in table.right:
+        widths[0] = 20
+    return widths
+
+
+def _at(row: tuple[Cell, ...], index: int) -> str:
+    return row[index].text if index < len(row) else ""

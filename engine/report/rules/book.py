@@ -1,0 +1,20 @@
+"""All rules, and the recommendations of those that fire, the gravest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from engine.report.document import Advice
+from engine.report.facts import Story
+from engine.report.rules import data, experts, running, training
+
+Rule = Callable[[Story], Advice | None]
+RULES: Final[tuple[Rule, ...]] = (*data.RULES, *running.RULES, *training.RULES, *experts.RULES)
+_RANK: Final = {"bad": 0, "warn": 1, "info": 2, "good": 3}
+
+
+def recommend(story: Story) -> tuple[Advice, ...]:
+    """What to change in the next run; empty where no rule fires."""
+    found = [advice for rule in RULES if (advice := rule(story)) is not None]
+    return tuple(sorted(found, key=lambda each: _RANK.get(each.tone, 3)))

@@ -1,0 +1,283 @@
+"""Rules about learning: a loss that does not move, overfitting, gradients, warm-up, evaluations."""
+
+from __future__ import annotations
+
+from engine.report.document import Advice
+from engine.report.facts import Story
+from engine.report.points import weighted_mean
+from engine.report.rules.reading import change, configured, numeric, scaled
+from engine.report.verdict import PERPLEXITY_TARGET
+from engine.report.words import count, loss, ppl, share
+from states.phases import Outcome, Reason
+from states.series import Series
+from states.training import median
+from states.wording import perplexity
+
+FLAT = 0.02
+"""A gain below 2% of the loss is hardly one."""
+RISE = 0.01
+"""Above 1% over its best, the validation loss has turned, not trembled."""
+STEADY = 0.005
+SPIKE = 10.0
+WARMUP = 0.2
+
+
+def loss_flat(story: Story) -> Advice | None:
+    """Training changed next to nothing."""
+    base, tuned = story.base, story.tuned
+    if not base or not tuned or not base.loss or tuned.loss is None:
+        return None
+    gain = 1 - tuned.loss / base.loss
+    if gain >= FLAT:
+        return None
+    return Advice(
+        rule="loss-flat",
+        tone="warn",
+        title="The loss hardly moved",
+        evidence=f"Validation loss {loss(base.loss)} before and {loss(tuned.loss)} after: a gain of {share(gain)}, "
+        f"less than {share(FLAT, 0)}.",
+        value=gain,
+        limit=FLAT,
+        advice="Try a learning rate three times lower where the training loss jumped about, three times higher where "
+        "it stood still, and look at the data with `run.py dataset validate`; less weight decay helps a little.",
+        changes=(*scaled(story, "training.learning_rate", 1 / 3), *scaled(story, "training.weight_decay", 0.1)),
+    )
+
+
+def overfitting(story: Story) -> Advice | None:
+    """Validation turned while training went on falling."""
+    found = story.in_training
+    if len(found) < 3:
+        return None
+    best = min(found, key=lambda each: each.loss or 0.0)
+    last = found[-1]
+    if best.loss is None or last.loss is None or last.step <= best.step:
+        return None
+    rise = last.loss / best.loss - 1
+    before, after = _at(story.view.smooth, best.step), _at(story.view.smooth, last.step)
+    if rise <= RISE or before is None or after is None or after >= before:
+        return None
+    epochs = numeric(story, "training.num_train_epochs")
+    steps = story.view.plan.steps_per_epoch if story.view.plan else 0
+    enough = max(1, round(best.step / steps + 0.5)) if steps else 1
+    fewer = (change(story, "training.num_train_epochs", enough),) if epochs and enough < epochs else ()
+    return Advice(
+        rule="overfitting",
+        tone="warn",
+        title="The model began to memorise",
+        evidence=f"From step {best.step:,} to {last.step:,} the validation loss rose by {share(rise)} (from "
+        f"{loss(best.loss)} to {loss(last.loss)}; more than {share(RISE, 0)}) while the training loss fell from "
+        f"{loss(before)} to {loss(after)}.",
+        value=rise,
+        limit=RISE,
+        advice="Train for fewer epochs, or on more data; the model kept is the one of the best evaluation.",
+        changes=fewer or scaled(story, "training.learning_rate", 0.5),
+    )
+
+
+def still_improving(story: Story) -> Advice | None:
+    """The last evaluation was the best, and by a margin: there was more to learn."""
+    found, end = story.in_training, story.view.ending
+    if end is None or end.outcome is not Outcome.FINISHED or end.reason is not Reason.TARGET or len(found) < 3:
+        return None
+    before, last = found[-2].loss, found[-1].loss
+    if before is None or last is None or any((each.loss or 0.0) < last for each in found):
+        return None
+    gain = 1 - last / before
+    if gain <= STEADY:
+        return None
+    epochs = numeric(story, "training.num_train_epochs")
+    return Advice(
+        rule="still-improving",
+        tone="info",
+        title="It was still learning when the steps ran out",
+        evidence=f"The last evaluation ({loss(last)}) was the best, {share(gain)} below the one before it; more than "
+        f"{share(STEADY)} means there is more to gain.",
+        value=gain,
+        limit=STEADY,
+        advice="Give it more epochs, if the window allows.",
+        changes=(change(story, "training.num_train_epochs", int(epochs) + 1),) if epochs else (),
+    )
+
+
+def target_missed(story: Story) -> Advice | None:
+    """The user's own target for the perplexity."""
+    tuned = story.tuned
+    after = perplexity(tuned.loss) if tuned else None
+    if tuned is None or after is None or after < PERPLEXITY_TARGET or not story.over:
+        return None
+    return Advice(
+        rule="target-missed",
+        tone="info",
+        title="The target for the perplexity was not reached",
+        evidence=f"Perplexity {ppl(tuned.loss)}, demanded below {PERPLEXITY_TARGET}.",
+        value=after,
+        limit=PERPLEXITY_TARGET,
+        advice="More and better conversations move it most; a larger rank gives the adapters more to say. A small base "
+        "model may never get there.",
+        changes=scaled(story, "moe.lora_rank", 2.0),
+    )
+
+
+def gradients_clipped(story: Story) -> Advice | None:
+    """Clipping is for exceptions."""
+    part = weighted_mean(story.curves.clipped)
+    if part is None or part <= 0.5 or story.view.progress.step < 10:
+        return None
+    return Advice(
+        rule="gradients-clipped",
+        tone="warn",
+        title="Most gradients were clipped",
+        evidence=f"{share(part)} of the steps had a gradient above max_grad_norm; more than 50% means that the clip "
+        "sets the step size, not the learning rate.",
+        value=part,
+        limit=0.5,
+        advice="Lower the learning rate, or allow a larger norm if the loss fell smoothly all the same.",
+        changes=(*scaled(story, "training.learning_rate", 0.5), *scaled(story, "safety.max_grad_norm", 2.0)),
+    )
+
+
+def gradient_spikes(story: Story) -> Advice | None:
+    """Single steps that shook the run."""
+    buckets = story.view.grad_norm.buckets
+    usual = median([bucket.mean for bucket in buckets])
+    if not usual or story.view.progress.step < 20:
+        return None
+    worst = max(buckets, key=lambda each: each.high)
+    if worst.high <= SPIKE * usual:
+        return None
+    return Advice(
+        rule="gradient-spikes",
+        tone="warn",
+        title="The gradient spiked",
+        evidence=f"A gradient norm of {worst.high:.3g} at about step {worst.last:,}, {worst.high / usual:.0f} times the "
+        f"median of {usual:.3g} (limit {SPIKE:g} times).",
+        value=worst.high / usual,
+        limit=SPIKE,
+        advice="Look for damaged or very odd conversations with `run.py dataset validate`, and rise more slowly.",
+        changes=scaled(story, "training.warmup_steps", 2.0),
+    )
+
+
+def steps_rejected(story: Story) -> Advice | None:
+    """Steps that were not finite."""
+    rejected = story.tallies.rejected
+    if not rejected:
+        return None
+    return Advice(
+        rule="steps-rejected",
+        tone="bad" if rejected > 3 else "warn",
+        title="Steps had no finite gradient",
+        evidence=f"{rejected:,} steps were not taken; none should be.",
+        value=float(rejected),
+        limit=0.0,
+        advice="Lower the learning rate; if it happens again at the same steps, look at their conversations.",
+        changes=scaled(story, "training.learning_rate", 0.5),
+    )
+
+
+def warmup_long(story: Story) -> Advice | None:
+    """The learning rate was hardly ever at its peak."""
+    plan = story.plan
+    if plan is None or plan.planned_steps < 10 or plan.warmup_steps <= WARMUP * plan.planned_steps:
+        return None
+    part = plan.warmup_steps / plan.planned_steps
+    return Advice(
+        rule="warmup-long",
+        tone="warn",
+        title="Warm-up takes much of the run",
+        evidence=f"{plan.warmup_steps:,} of {plan.planned_steps:,} steps ({share(part, 0)}; limit {share(WARMUP, 0)}).",
+        value=part,
+        limit=WARMUP,
+        advice="A tenth of the steps is enough.",
+        changes=(change(story, "training.warmup_steps", max(1, plan.planned_steps // 10)),),
+    )
+
+
+def few_evaluations(story: Story) -> Advice | None:
+    """Early stopping needs evaluations to act on."""
+    patience = numeric(story, "safety.early_stopping_patience") or 3
+    taken, least = len(story.in_training), int(patience) + 1
+    steps = story.view.progress.step
+    if taken >= least or steps < 20 or not story.over:
+        return None
+    return Advice(
+        rule="few-evaluations",
+        tone="warn",
+        title="Too few evaluations to stop early",
+        evidence=f"{count(taken)} in {steps:,} steps; a patience of {patience:g} can act from {least} on.",
+        value=float(taken),
+        limit=float(least),
+        advice="Evaluate ten times in a run.",
+        changes=(change(story, "training.eval_steps", max(1, steps // 10)),),
+    )
+
+
+def stopped_early_early(story: Story) -> Advice | None:
+    """An early stop in the first half may have been a plateau."""
+    end, plan = story.view.ending, story.first_plan
+    if end is None or plan is None or end.reason is not Reason.EARLY_STOP or not plan.planned_steps:
+        return None
+    part = end.step / plan.planned_steps
+    if part >= 0.5:
+        return None
+    return Advice(
+        rule="early-stop-early",
+        tone="warn",
+        title="The early stop came early",
+        evidence=f"After {share(part, 0)} of the planned {plan.planned_steps:,} steps; before 50% it may have been a "
+        "plateau.",
+        value=part,
+        limit=0.5,
+        advice="Be more patient, or learn more slowly so that there is further to go.",
+        changes=(*scaled(story, "safety.early_stopping_patience", 2.0), *scaled(story, "training.learning_rate", 0.5)),
+    )
+
+
+def stopped_early_late(story: Story) -> Advice | None:
+    """Many steps after the best one were for nothing."""
+    best, steps = story.view.best, story.view.progress.step
+    if best is None or not best.step or steps < 20 or not story.over:
+        return None
+    idle = 1 - best.step / steps
+    if idle <= 0.4:
+        return None
+    patience = numeric(story, "safety.early_stopping_patience")
+    stopping = configured(story, "safety.enable_early_stopping")
+    if stopping is False:
+        changes = (change(story, "safety.enable_early_stopping", "true"),)
+    elif patience and patience > 3:
+        changes = (change(story, "safety.early_stopping_patience", "3"),)
+    else:
+        changes = ()
+    return Advice(
+        rule="early-stop-late",
+        tone="warn",
+        title="Much of the run came after its best model",
+        evidence=f"The best was at step {best.step:,} of {steps:,}: {share(idle, 0)} of the steps brought nothing "
+        "(limit 40%).",
+        value=idle,
+        limit=0.4,
+        advice="Stop sooner, and evaluate more often so that the best is found.",
+        changes=(*changes, *scaled(story, "training.eval_steps", 0.5)),
+    )
+
+
+RULES = (
+    loss_flat,
+    overfitting,
+    still_improving,
+    target_missed,
+    gradients_clipped,
+    gradient_spikes,
+    steps_rejected,
+    warmup_long,
+    few_evaluations,
+    stopped_early_early,
+    stopped_early_late,
+)
+
+
+def _at(series: Series, step: int) -> float | None:
+    before = [bucket for bucket in series.buckets if bucket.last <= step]
+    return before[-1].mean if before else None

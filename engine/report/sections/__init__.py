@@ -1,0 +1,1 @@
+"""The chapters of a report, each a pure function from the story to its blocks."""
