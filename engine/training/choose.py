@@ -7,12 +7,11 @@ from pathlib import Path
 
 from configs.errors import UsageError
 from configs.load import demo_dir, find, load, locate
-from configs.schema import Config
 from engine.plan.profile import apply_profile
 from engine.training.decide import decide
 from engine.training.launch import Launch
 from engine.training.output import DEMO_OUTPUT
-from engine.training.resuming import run_of
+from engine.training.resuming import refuse_another_base, run_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +68,7 @@ def choose(choice: Choice) -> Launch:
         manual=choice.manual,
         said=(*(() if which is None else (which,)), *(() if demo else kept)),
     )
-    check_inputs(launch.config)
+    check_inputs(launch)
     return launch
 
 
@@ -88,14 +87,19 @@ def _directory(choice: Choice) -> tuple[Path, bool, str | None]:
     )
 
 
-def check_inputs(config: Config) -> None:
+def check_inputs(launch: Launch) -> None:
     """Look at the base model and read the whole dataset once, so that a bad one is refused in seconds."""
     from engine.data.prepare import read_sources
     from engine.model.folder import require_chat_template
     from engine.model.resolve import resolve
+    from engine.model.trial import try_chat_template
 
-    training = config.training
+    training = launch.config.training
+    template = None if training.chat_template is None else Path(training.chat_template)
     base = resolve(training.base_model)
     if isinstance(base, Path):
-        require_chat_template(base, None if training.chat_template is None else Path(training.chat_template))
-    read_sources(config)
+        require_chat_template(base, template)
+        if launch.resume is not None:
+            refuse_another_base(launch.directory, base)
+    try_chat_template(base if isinstance(base, Path) else None, template)
+    read_sources(launch.config)

@@ -9,7 +9,11 @@ import orjson
 from configs.errors import UsageError
 from configs.identity import config_hash, differences, from_resolved
 from configs.schema import Config
+from engine.checkpoint.errors import CheckpointInvalid
+from engine.checkpoint.trainer_state import NAME as TRAINER_STATE
+from engine.checkpoint.trainer_state import read_trainer_state
 from engine.checkpoint.verify import verify
+from engine.model.fingerprint import fingerprint
 from engine.run.rundir import RunDir
 from engine.training.found import Found
 from engine.training.launch import Launch
@@ -86,6 +90,25 @@ def resumed(
     else:
         window = continuing(before, hours=hours, deadline=deadline, now=now)
     return Launch(config=config, directory=directory, window=window, resume=resume, manual=manual, said=said)
+
+
+def refuse_another_base(directory: Path, base: Path) -> None:
+    """Adapters trained on one base mean nothing on another of the same shape; raises `UsageError` for one.
+
+    A run without a readable checkpoint has nothing to compare with; Init compares again with the one it restores.
+    """
+    for checkpoint in reversed(RunDir(directory).checkpoints()):
+        try:
+            known = read_trainer_state(checkpoint / TRAINER_STATE).stint["runtime"]["base"]
+        except (OSError, CheckpointInvalid, KeyError, TypeError):
+            continue
+        if known != fingerprint(base):
+            raise UsageError(
+                f"The weights or the tokenizer of the base model in {base} are not those that the run in {directory} "
+                "began with, so its checkpoints cannot go on with it. Put the old base back, or start a new run with "
+                "another --output-dir."
+            )
+        return
 
 
 def _own_config(directory: Path) -> Config:

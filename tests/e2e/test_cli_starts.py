@@ -44,10 +44,10 @@ def test_a_run_that_failed_before_it_trained_is_started_over_once_the_mistake_is
     typed: Typed, configured: Callable[..., Path], tmp_path: Path
 ) -> None:
     config, run, template = configured(num_train_epochs=1), tmp_path / "run", tmp_path / "broken.jinja"
-    template.write_text("{% if %}")
+    template.write_text("{% for m in messages %}{{ m['content'] }} over {% endfor %}")
     said = typed("--no-tui", "--config", config, "--chat-template", template)
     assert said.code == 2, "a configuration error found late is one all the same"
-    assert "The chat template refuses a plain conversation" in said.out
+    assert "The chat template ends a therapist turn without a special token" in said.out
     [failed] = events(run, RunStopped)
     assert (failed.outcome, failed.exit_code) == (Outcome.FAILED, 2)
     said = typed("--no-tui", "--config", config)
