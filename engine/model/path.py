@@ -19,6 +19,7 @@ from engine.model.attention import Segments
 from engine.model.copies import Adapters
 from engine.model.evened import evened_rows
 from engine.model.frozen import Frozen, freeze, still_merged
+from engine.model.heap import keep_freed_memory
 from engine.model.layer import LayerNode, evaluate
 from engine.model.parts import Flow, Layer
 from engine.model.pointwise import Pointwise, pointwise_for
@@ -120,6 +121,8 @@ def fast_path(adapted: Adapted) -> FastPath | None:
         reason = unsupported(adapted)
         if reason is None:
             compute.fast = FastPath(adapted)
+            if adapted.device.type == "cpu":
+                keep_freed_memory()
         else:
             log.warning("The base model trains on the slower reference path: %s.", reason)
     overridden = adapted.routing.override is not None and torch.is_grad_enabled()
