@@ -15,6 +15,7 @@ from typer.main import get_command
 from configs.commands import app as config_commands
 from engine.checkpoint.commands import app as checkpoint_commands
 from engine.data.commands import app as dataset_commands
+from engine.report.commands import report
 from engine.run.arguments import DEFAULT, Grammar, arrange
 from engine.run.commands import send, status
 from engine.training.commands import full_screen, train_command
@@ -40,6 +41,7 @@ def show(directory: Path, last_words: Callable[[], str | None] | None = None) ->
 app.command()(train_command(show))
 app.command()(status)
 app.command()(send)
+app.command()(report)
 app.add_typer(config_commands, name="config")
 app.add_typer(checkpoint_commands, name="checkpoint")
 app.add_typer(dataset_commands, name="dataset")

@@ -25,7 +25,7 @@ def compose(story: Story) -> Report:
     title = f"Training report: {story.name}"
     if view.seq < 0:
         return Report(title=title, subtitle="", verdict=verdict(story), sections=(), summary=_summary(story))
-    base = view.model.base_model.rstrip("/").rsplit("/", 1)[-1] if view.model else ""
+    base = "/".join(view.model.base_model.rstrip("/").split("/")[-2:]) if view.model else ""
     told = [f"run {one_line(view.identity.run_id, 40)}", f"as of {instant(view.wall)}"]
     if base:
         told.insert(1, one_line(f"base {base}", 80))

@@ -9,8 +9,10 @@ from engine.report.document import Block, Cell, Figure, Report, Section, Table
 from engine.report.plots.draw import draw
 from engine.report.plots.theme import Theme
 
-SHORT = 18
+SHORT = 24
 """Letters of a text column that is given just the room it needs."""
+MONO = 1.25
+"""How much wider letters of one width are."""
 
 
 def prepared(report: Report, theme: Theme, *, both: bool) -> dict[str, Any]:
@@ -50,16 +52,19 @@ def _block(block: Block, theme: Theme, *, both: bool) -> dict[str, Any]:
 
 
 def _widths(table: Table) -> list[int]:
-    """For each column 0 where it takes what it needs, else its weight in sharing the room that is left."""
+    """For each column 0 where it takes what it needs, else its weight in sharing the room that is left.
+
+    A table of zeros is no wider than what is in it.
+    """
     widths = []
     for index, name in enumerate(table.columns):
-        longest = max([len(name), *(len(_at(row, index)) for row in table.rows)])
+        longest = max([float(len(name)), *(_length(row, index) for row in table.rows)])
         fixed = index in table.right or longest <= SHORT
-        widths.append(0 if fixed else min(60, longest))
-    if not any(widths) and widths and 0 not in table.right:
-        widths[0] = 20
+        widths.append(0 if fixed else min(60, round(longest)))
     return widths
 
 
-def _at(row: tuple[Cell, ...], index: int) -> str:
-    return row[index].text if index < len(row) else ""
+def _length(row: tuple[Cell, ...], index: int) -> float:
+    if index >= len(row):
+        return 0.0
+    return len(row[index].text) * (MONO if row[index].mono else 1.0)

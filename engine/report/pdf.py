@@ -17,23 +17,33 @@ from engine.report.layout import prepared
 from engine.report.plots.theme import LIGHT, PAPER
 
 TEMPLATE: Final = Path(__file__).parent / "templates" / "report.typ"
-_LONG_WORD: Final = re.compile(r"\S{22,}")
+_LONG_WORD: Final = re.compile(r"\S{14,}")
 _BREAK: Final = re.compile(r"([/\\._,:;=&?+-]+)")
 _RUN: Final = re.compile(r"[^\u200b]{24}(?=[^\u200b])")
 _MISSING: Final = re.compile("[\u0590-\u1dff\u2c00-\ud7ff\ue000-\uf8ff\ufe00-\ufe0f\U00010000-\U0010ffff]")
 """Scripts and pictures that the fonts of typst do not have."""
 
 
-def render_pdf(report: Report, *, format: str = "pdf") -> Any:
-    """Return the document as bytes (for `png` one image a page). Raises RuntimeError where typst refuses."""
+def render_pdf(report: Report) -> bytes:
+    """Return the document. Raises RuntimeError where typst refuses."""
     import typst
 
-    data = {**prepared(report, PAPER, both=False), "colours": dict(LIGHT)}
-    body = orjson.dumps(_printable(data)).decode()
-    options: dict[str, Any] = {"ppi": 110.0} if format == "png" else {}
-    return typst.compile(
-        TEMPLATE.read_bytes(), format=format, ignore_system_fonts=True, sys_inputs={"report": body}, **options
+    return bytes(typst.compile(TEMPLATE.read_bytes(), ignore_system_fonts=True, sys_inputs=_inputs(report)))
+
+
+def render_pages(report: Report, ppi: float = 110.0) -> list[bytes]:
+    """Return a PNG of each page, to look at."""
+    import typst
+
+    pages = typst.compile(
+        TEMPLATE.read_bytes(), format="png", ppi=ppi, ignore_system_fonts=True, sys_inputs=_inputs(report)
     )
+    return [pages] if isinstance(pages, bytes) else list(pages)
+
+
+def _inputs(report: Report) -> dict[str, str]:
+    data = {**prepared(report, PAPER, both=False), "colours": dict(LIGHT)}
+    return {"report": orjson.dumps(_printable(data)).decode()}
 
 
 def _printable(value: Any) -> Any:

@@ -9,9 +9,11 @@ MOST = 320
 """Points of one curve."""
 
 
-def curve(series: Series, name: str, ink: str, *, band: bool = False, faint: bool = False, scale: float = 1.0) -> Curve:
-    """Means of neighbouring samples; `band` adds their least and largest."""
-    buckets = _thinned(series.buckets)
+def curve(
+    series: Series, name: str, ink: str, *, band: bool = False, faint: bool = False, scale: float = 1.0, least: int = 0
+) -> Curve:
+    """Means of neighbouring samples, from step `least` on; `band` adds their least and largest."""
+    buckets = _thinned(tuple(each for each in series.buckets if each.last >= least))
     return Curve(
         name=name,
         ink=ink,
@@ -39,9 +41,7 @@ def stacked(series: tuple[Series, ...], names: tuple[str, ...]) -> AreaChart | N
         row = [column[index].mean for column in columns]
         total = sum(row)
         rows.append(tuple(value / total for value in row) if total > 0 else tuple(1 / len(row) for _ in row))
-    return AreaChart(
-        names=names, steps=tuple(float(bucket.last) for bucket in columns[0][:length]), shares=tuple(rows)
-    )
+    return AreaChart(names=names, steps=tuple(float(bucket.last) for bucket in columns[0][:length]), shares=tuple(rows))
 
 
 def weighted_mean(series: Series) -> float | None:

@@ -147,9 +147,7 @@ class Tally:
                 self.plan = event
             case e.EvalCompleted() if self._last_phase is not Phase.FINALIZE:
                 in_setup = event.eval_s if self._last_phase in (Phase.SETUP, Phase.INIT) else 0.0
-                self.spent = replace(
-                    spent, evaluation=spent.evaluation + event.eval_s, setup=spent.setup - in_setup
-                )
+                self.spent = replace(spent, evaluation=spent.evaluation + event.eval_s, setup=spent.setup - in_setup)
             case e.CheckpointCompleted():
                 self.saves = [*self.saves[-(SAVES - 1) :], (wall, event.step)]
                 self.tallies = replace(tallies, checkpoints=tallies.checkpoints + 1)

@@ -41,7 +41,7 @@ def _ending(story: Story) -> tuple[str, str, str]:
         return "warn", f"Cancelled {who} after {steps}", f"Nothing was finalised. {code}"
     match end.reason:
         case Reason.TARGET:
-            return "good", f"Finished: all {plural(end.step, 'planned step')} done", f"As planned. {code}"
+            return "good", f"Finished: all {plural(end.step, 'planned step')} done", f"Nothing cut it short. {code}"
         case Reason.EARLY_STOP:
             best = f", which was {loss(end.best_loss)} at step {count(end.best_step)}" if end.best_step else ""
             why = f"The validation loss stopped improving on its best{best}. {code}"
@@ -136,7 +136,7 @@ def _time_tile(story: Story) -> Tile:
 def _safety_tile(story: Story) -> Tile:
     found = story.beside.evaluation
     if found is None:
-        note = story.beside.evaluation_problem or "`run.py evaluate` does it"
+        note = story.beside.evaluation_problem or "run.py evaluate does it"
         return Tile(label="Safety", value="not evaluated", note=note, tone="bad")
     red = len(found.red_failures)
     if red:

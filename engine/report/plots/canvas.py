@@ -21,9 +21,7 @@ class Canvas:
         self._label = label
         self._parts: list[str] = []
 
-    def line(
-        self, x1: float, y1: float, x2: float, y2: float, ink: str, *, width: float = 1.0, dash: str = ""
-    ) -> None:
+    def line(self, x1: float, y1: float, x2: float, y2: float, ink: str, *, width: float = 1.0, dash: str = "") -> None:
         """A straight line."""
         dashed = f' stroke-dasharray="{dash}"' if dash else ""
         paint = self.theme.colour(ink)

@@ -41,4 +41,4 @@ def _height(chart: Chart, theme: Theme, *, wide: bool) -> float:
             return bars.height(chart, theme)
         case Timeline():
             return timeline.height(chart, theme)
-    return 320.0 if wide else 230.0
+    return 290.0 if wide else 225.0

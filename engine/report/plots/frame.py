@@ -35,7 +35,7 @@ def frame(
     top, bottom = theme.size * 0.9 + head, canvas.height - theme.size * 2.0
     rows = ticks(*y, 4 if canvas.height < 220 else 5)
     words = even(rows) if y_format == EVEN else [told(value, y_format) for value in rows]
-    left = max(map(theme.width, words), default=0.0) + 10
+    left = max(map(theme.width, [*words, x_label])) + 10
     area = Frame(
         x=Scale(low=x[0], high=x[1], start=left, end=canvas.width - right),
         y=Scale(low=y[0], high=y[1], start=bottom, end=top),
@@ -50,23 +50,34 @@ def frame(
         canvas.text(area.left - 7, place + theme.size * 0.34, word, anchor="end")
     canvas.line(area.left, area.bottom, area.right, area.bottom, "axis")
     columns = [value for value in ticks(*x, max(3, int((area.right - area.left) / 75))) if value == int(value)]
-    name_width = theme.width(x_label)
-    canvas.text(area.right, canvas.height - theme.size * 0.55, x_label, anchor="end")
+    canvas.text(area.left - 7, canvas.height - theme.size * 0.55, x_label, anchor="end")
     for value, word in zip(columns, even(columns), strict=True):
-        place, width = area.x(value), theme.width(word)
+        place = area.x(value)
         canvas.line(place, area.bottom, place, area.bottom + 4, "axis")
-        if place + width / 2 < area.right - name_width - 8:
+        if place - theme.width(word) / 2 > area.left - 5:
             canvas.text(place, canvas.height - theme.size * 0.55, word, anchor="middle")
     return area
 
 
-def levels(canvas: Canvas, area: Frame, found: Sequence[Level]) -> None:
-    """Horizontal lines with their words at the left."""
+def levels(canvas: Canvas, area: Frame, found: Sequence[Level], drawn: Sequence[tuple[float, float]] = ()) -> None:
+    """Horizontal lines with their words where most room is between them and the points that are `drawn`."""
     for level in found:
         if area.y.low <= level.at <= area.y.high:
             place = area.y(level.at)
             canvas.line(area.left, place, area.right, place, "soft", dash="5 4", width=1.1)
-            canvas.text(area.left + 5, place - 4, level.label, "soft", halo=True, size=0.92)
+            start = _freest(canvas, area, place - canvas.theme.size * 0.4, canvas.theme.width(level.label), drawn)
+            canvas.text(start, place - 4, level.label, "soft", halo=True, size=0.92)
+
+
+def _freest(canvas: Canvas, area: Frame, y: float, width: float, drawn: Sequence[tuple[float, float]]) -> float:
+    """Where words of this width at this height are furthest from any point: left, middle or right."""
+    starts = (area.left + 5, (area.left + area.right - width) / 2, area.right - width - 5)
+
+    def room(start: float) -> float:
+        near = [abs(py - y) for px, py in drawn if start - 6 <= px <= start + width + 6]
+        return min(near, default=canvas.height)
+
+    return max(starts, key=lambda start: min(room(start), canvas.theme.size * 2))
 
 
 def marks(canvas: Canvas, area: Frame, found: Sequence[Mark]) -> None:

@@ -33,7 +33,8 @@ def draw(canvas: Canvas, chart: LineChart) -> None:
     marks(canvas, area, chart.marks)
     for curve in curves:
         _curve(canvas, area, curve)
-    levels(canvas, area, chart.levels)
+    places = [(area.x(x), area.y(y)) for each in curves for x, y in each.points]
+    levels(canvas, area, chart.levels, places)
     _names(canvas, area, named, chart)
 
 
@@ -45,9 +46,9 @@ def _near(at: float, ys: list[float]) -> bool:
 
 
 def _label(curve: Curve, chart: LineChart) -> str:
-    form = ".3g" if chart.y_format == "compact" else chart.y_format
     value = curve.points[-1][1]
-    number = told(value, "compact" if form == ".3g" and abs(value) < 1e-3 else form)
+    rounded = chart.y_format == "compact" and 1e-3 <= abs(value) < 1e4
+    number = told(value, ".4g" if rounded else chart.y_format)
     return f"{curve.name} {number}" if len(curve.name) <= 12 else curve.name
 
 
@@ -78,6 +79,4 @@ def _names(canvas: Canvas, area: Frame, named: list[Curve], chart: LineChart) ->
         limit = places[index + 1] - height if index + 1 < len(places) else places[index] - overflow
         places[index] = min(places[index], limit)
     for place, (_, curve) in zip(places, ends, strict=True):
-        canvas.text(
-            area.right + 8, place + canvas.theme.size * 0.34, _label(curve, chart), curve.ink, bold=True
-        )
+        canvas.text(area.right + 8, place + canvas.theme.size * 0.34, _label(curve, chart), curve.ink, bold=True)

@@ -70,4 +70,4 @@ class Theme:
 
 
 PAPER = Theme(colours=LIGHT, font="Libertinus Serif", size=13.5, letter=0.47)
-SCREEN = Theme(colours={name: f"var(--{name})" for name in LIGHT}, font="", size=11.5, letter=0.53)
+SCREEN = Theme(colours={name: f"var(--{name})" for name in LIGHT}, font="", size=11.5, letter=0.6)

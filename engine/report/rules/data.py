@@ -33,7 +33,7 @@ def small_domain(story: Story) -> Advice | None:
         value=float(least),
         limit=limit,
         advice="Add conversations of it, merge it with a neighbour, or draw an even sample with "
-        "`run.py dataset sample --balance-domains`.",
+        "run.py dataset sample --balance-domains.",
     )
 
 
@@ -70,7 +70,7 @@ def rows_lost(story: Story) -> Advice | None:
         evidence=f"{read - kept:,} of {read:,} rows ({share(part)}; limit {share(LOST, 0)}).",
         value=part,
         limit=LOST,
-        advice="`run.py dataset validate` names each of them and why.",
+        advice="run.py dataset validate names each of them and why.",
     )
 
 
@@ -104,7 +104,7 @@ def not_evaluated(story: Story) -> Advice | None:
         evidence="There is no evaluation/evaluation.json in the run directory.",
         value=None,
         limit=None,
-        advice="`run.py evaluate` on this run directory, then `run.py report` again.",
+        advice="run.py evaluate on this run directory, then run.py report again.",
     )
 
 

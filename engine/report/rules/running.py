@@ -134,7 +134,7 @@ def deadline_cut(story: Story) -> Advice | None:
         value=part,
         limit=1.0,
         advice="Give it more time or less to do: one of these, or a smaller sample of the data "
-        "(`run.py dataset sample`).",
+        "(run.py dataset sample).",
         changes=tuple(changes),
     )
 
@@ -188,7 +188,7 @@ def checkpoints_failed(story: Story) -> Advice | None:
         evidence=f"{failed:,} could not be written and {skipped:,} were found damaged; none should be.",
         value=float(failed + skipped),
         limit=0.0,
-        advice="Check the disk and its free space, and run `run.py checkpoint verify`; keep fewer if space is short.",
+        advice="Check the disk and its free space, and run run.py checkpoint verify; keep fewer if space is short.",
         changes=scaled(story, "training.save_total_limit", 0.6) if failed else (),
     )
 
@@ -224,7 +224,7 @@ def sink_failed(story: Story) -> Advice | None:
         evidence=f"{len(sinks):,} switched off: {names}; training was not touched.",
         value=float(len(sinks)),
         limit=0.0,
-        advice="For W&B: `wandb login` before the run, or keep it offline and `wandb sync` later.",
+        advice="For W&B: wandb login before the run, or keep it offline and wandb sync later.",
         changes=(change(story, "wandb.mode", "offline"),) if "tracker" in sinks else (),
     )
 
@@ -250,7 +250,7 @@ def not_ended(story: Story) -> Advice | None:
         evidence=f"{first} {told}{held}".strip(),
         value=float(saved.step) if saved else None,
         limit=float(step),
-        advice=f"{remedy}`run.py --resume auto` with this output directory goes on from the newest checkpoint that "
+        advice=f"{remedy}run.py --resume auto with this output directory goes on from the newest checkpoint that "
         "verifies; a deadline that has passed needs new --hours.",
     )
 

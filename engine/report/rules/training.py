@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.report.document import Advice
+from engine.report.document import Advice, Change
 from engine.report.facts import Story
 from engine.report.points import weighted_mean
 from engine.report.rules.reading import change, configured, numeric, scaled
@@ -39,7 +39,7 @@ def loss_flat(story: Story) -> Advice | None:
         value=gain,
         limit=FLAT,
         advice="Try a learning rate three times lower where the training loss jumped about, three times higher where "
-        "it stood still, and look at the data with `run.py dataset validate`; less weight decay helps a little.",
+        "it stood still, and look at the data with run.py dataset validate; less weight decay helps a little.",
         changes=(*scaled(story, "training.learning_rate", 1 / 3), *scaled(story, "training.weight_decay", 0.1)),
     )
 
@@ -150,11 +150,11 @@ def gradient_spikes(story: Story) -> Advice | None:
         rule="gradient-spikes",
         tone="warn",
         title="The gradient spiked",
-        evidence=f"A gradient norm of {worst.high:.3g} at about step {worst.last:,}, {worst.high / usual:.0f} times the "
-        f"median of {usual:.3g} (limit {SPIKE:g} times).",
+        evidence=f"A gradient norm of {worst.high:.3g} at about step {worst.last:,}, {worst.high / usual:.0f} times "
+        f"the median of {usual:.3g} (limit {SPIKE:g} times).",
         value=worst.high / usual,
         limit=SPIKE,
-        advice="Look for damaged or very odd conversations with `run.py dataset validate`, and rise more slowly.",
+        advice="Look for damaged or very odd conversations with run.py dataset validate, and rise more slowly.",
         changes=scaled(story, "training.warmup_steps", 2.0),
     )
 
@@ -244,12 +244,11 @@ def stopped_early_late(story: Story) -> Advice | None:
         return None
     patience = numeric(story, "safety.early_stopping_patience")
     stopping = configured(story, "safety.enable_early_stopping")
+    changes: tuple[Change, ...] = ()
     if stopping is False:
         changes = (change(story, "safety.enable_early_stopping", "true"),)
     elif patience and patience > 3:
         changes = (change(story, "safety.early_stopping_patience", "3"),)
-    else:
-        changes = ()
     return Advice(
         rule="early-stop-late",
         tone="warn",

@@ -1,10 +1,10 @@
-"""What the experts did: who carried how much, in which layer, for which domain, and what they were found to be worth."""
+"""What the experts did: who carried how much, in which layer, for which domain, and what they are worth."""
 
 from __future__ import annotations
 
 import math
 
-from engine.report.chart import AreaChart, HeatChart, INKS, Level, LineChart
+from engine.report.chart import INKS, AreaChart, HeatChart, Level, LineChart
 from engine.report.document import Block, Bullets, Cell, Figure, Notice, Section, Table
 from engine.report.facts import Story
 from engine.report.points import curve, stacked
@@ -31,13 +31,13 @@ def expert_section(story: Story) -> Section | None:
     blocks += [_layers_over_time(story, len(names)), _entropy(story, len(names))]
     blocks += _domains(sample, names)
     blocks += _layers(sample, names)
-    if view.alarms:
-        told = tuple(one_line(f"{alarm_words(alarm)}. {alarm.remedy}", 300) for alarm in view.alarms)
-        blocks.append(Bullets(items=told, title="Alarms that stand at the end"))
     if view.examination is not None:
         blocks += _examination(view.examination, names)
     else:
         blocks.append(Notice(text="The experts were not examined: that is done in Finalize where its time allows."))
+    if view.alarms:
+        told = tuple(one_line(f"{alarm_words(alarm)}. {alarm.remedy}", 300) for alarm in view.alarms)
+        blocks.append(Bullets(items=told, title="Alarms that stand at the end"))
     return Section(id="experts", title="Experts", lead=_lead(sample), blocks=tuple(blocks))
 
 
@@ -150,12 +150,11 @@ def _examination(found: Examination, names: tuple[str, ...]) -> list[Block]:
         told += (
             f" Domain and expert share {found.mutual_information:.4f} nats; chance alone gives "
             f"{number(found.permuted_mean, '.4f')}, and less than {found.permuted_p99:.4f} in 99 of 100 permutations: "
-            f"{'experts do tell domains apart' if above else 'no specialisation by domain'}."
+            f"{'a difference between domains that is real, whatever its size' if above else 'no specialisation'}."
         )
-    blocks: list[Block] = [Notice(text=told)]
+    blocks: list[Block] = [*_causal(found, names), Notice(text=told)]
     if found.forced:
         blocks.append(_forced(found, names))
-    blocks += _causal(found, names)
     return blocks
 
 

@@ -29,7 +29,7 @@ def quality(story: Story) -> Section:
         blocks.append(
             Notice(
                 text=f"{why} Nothing here says whether it may meet people: it must not be used with people in "
-                "distress. `run.py evaluate` on this run directory fills this chapter.",
+                "distress. run.py evaluate on this run directory fills this chapter.",
                 tone="bad",
             )
         )

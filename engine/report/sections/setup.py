@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.report.document import Block, Bullets, Cell, Notice, Pairs, Section, Table
 from engine.report.facts import Story
-from engine.report.words import count, setting, share
+from engine.report.words import count, instant, loss, setting, share
 from states.text import one_line
 from states.wording import size
 
@@ -71,7 +71,7 @@ def _differences(config: dict[str, Any]) -> Table | Notice:
         title="Differences from the defaults",
         columns=("setting", "value", "default", "stated in"),
         rows=tuple(rows[:MOST_ROWS]),
-        caption=f"{len(rows) - MOST_ROWS:,} more in report.json's journal." if len(rows) > MOST_ROWS else "",
+        caption=f"{len(rows) - MOST_ROWS:,} more in config.resolved.json." if len(rows) > MOST_ROWS else "",
     )
 
 
@@ -100,8 +100,8 @@ def _same(value: Any, default: Any) -> bool:
 
 
 def _place(where: str) -> str:
-    """The end of a path is what tells one file from another."""
-    return one_line(where if len(where) <= 44 else f"...{where[-41:]}", 48)
+    """The file's name with line and column; the folder is the same for all of them."""
+    return one_line(where.rsplit("/", 1)[-1], 60)
 
 
 def environment(story: Story) -> Section:
@@ -127,7 +127,10 @@ def environment(story: Story) -> Section:
         rows += [
             ("Base model", one_line(model.base_model, 160)),
             ("Architecture", f"{one_line(model.architecture, 60)}, {count(model.layers)} layers"),
-            ("Parameters", f"{count(model.params)}, of which {count(model.trainable_params)} trained ({share(part, 3)})"),
+            (
+                "Parameters",
+                f"{count(model.params)}, of which {count(model.trainable_params)} trained ({share(part, 3)})",
+            ),
             ("Experts", f"{model.experts}, {model.top_k} act on a token" if model.experts > 1 else "none"),
             ("Device", f"{one_line(model.device, 60)}, {one_line(model.dtype, 20)}"),
         ]
@@ -144,8 +147,6 @@ def environment(story: Story) -> Section:
 
 
 def _checkpoints(story: Story) -> Table:
-    from engine.report.words import instant, loss
-
     rows = tuple(
         (
             Cell(text=one_line(each.path, 60), mono=True),

@@ -33,6 +33,7 @@ def time(story: Story) -> Section:
         blocks.append(
             Figure(
                 title="Estimated and actual time",
+                wide=True,
                 chart=BarChart(names=("estimated", "actual"), bars=tuple(bars)),
                 caption="The estimate is the last plan's, made after the speed was measured.",
             )
@@ -95,7 +96,8 @@ def _pace(story: Story) -> list[tuple[str, str]]:
     window = view.window
     rows = [("Started", instant(story.opened_wall)), ("Last record", instant(view.wall))]
     if window.deadline_wall is not None and window.opened_wall is not None:
-        rows.append(("Window", f"{duration(window.deadline_wall - window.opened_wall)}, to {instant(window.deadline_wall)}"))
+        length = duration(window.deadline_wall - window.opened_wall)
+        rows.append(("Window", f"{length}, to {instant(window.deadline_wall)}"))
         unused = window.deadline_wall - view.wall
         rows.append(("Left of it at the end", duration(unused)))
     else:
@@ -105,7 +107,8 @@ def _pace(story: Story) -> list[tuple[str, str]]:
         rate = view.progress.tokens / view.progress.trained_s if view.progress.trained_s > 0 else None
         rows.append(("Tokens a second, mean", count(rate)))
     if first is not None and plan is not None:
-        rows.append(("Tokens a second, planned", f"{count(first.tokens_per_s)} ({first.source}), {count(plan.tokens_per_s)} ({plan.source})"))
+        told = [f"{count(each.tokens_per_s)} ({each.source})" for each in (first, plan)]
+        rows.append(("Tokens a second, planned", ", ".join(told if first is not plan else told[:1])))
         rows.append(("Steps", f"{view.progress.step:,} done, {first.planned_steps:,} planned at first"))
     rows.append(("Attempts", count(len(story.attempts))))
     return rows
@@ -117,7 +120,7 @@ def timeline(story: Story) -> Section:
     if story.opened_wall is not None and story.wall_s > 0:
         blocks.append(
             Figure(title="The run on the clock", chart=_lanes(story, story.opened_wall), wide=True,
-                   caption="Time since the first record.")
+                   caption="Time since the first record. Green evaluations were the best so far.")
         )  # fmt: skip
     if story.moments:
         blocks.append(_incidents(story, story.moments))

@@ -8,7 +8,7 @@ from engine.report.facts import Story
 from engine.report.points import curve, points, weighted_mean
 from engine.report.verdict import LOSS_TARGET
 from engine.report.words import count, loss, share
-from states.wording import duration, size
+from states.wording import size
 
 
 def training(story: Story) -> Section:
@@ -21,7 +21,7 @@ def training(story: Story) -> Section:
     blocks: list[Block] = [_loss(story, marks)]
     limit = _clip(story)
     blocks += [
-        _figure("Learning rate", LineChart(curves=(curve(view.lr, "", "purple"),), from_zero=True, marks=marks)),
+        _figure("Learning rate", LineChart(curves=(curve(view.lr, "", "purple"),), from_zero=True)),
         _figure(
             "Gradient norm, before clipping",
             LineChart(
@@ -83,7 +83,7 @@ def _marks(story: Story) -> tuple[Mark, ...]:
     marks += [
         Mark(at=float(each.first_step), label="resumed", tone="warn")
         for each in story.attempts[1:]
-        if 0 < each.first_step
+        if each.first_step > 0
     ]
     return tuple(marks)
 
@@ -92,14 +92,14 @@ def _machine(story: Story) -> list[Block]:
     view, curves = story.view, story.curves
     blocks: list[Block] = []
     if view.gpu_utilisation:
-        used = curve(view.gpu_utilisation, "", "orange", band=True, scale=0.01)
+        used = curve(view.gpu_utilisation, "", "orange", band=True, scale=0.01, least=1)
         wanted = (Level(at=0.8, label="wanted: above 80%"),)
         chart = LineChart(curves=(used,), from_zero=True, top=1.0, y_format="percent", levels=wanted)
         blocks.append(_figure("GPU utilisation", chart))
     if curves.gpu_memory:
         total = sum(device.memory_total for device in view.gpus)
         chart = LineChart(
-            curves=(curve(curves.gpu_memory, "", "rose"),),
+            curves=(curve(curves.gpu_memory, "", "rose", least=1),),
             from_zero=True,
             y_format="bytes",
             levels=(Level(at=float(total), label=f"installed {size(total)}"),) if total else (),
@@ -107,11 +107,11 @@ def _machine(story: Story) -> list[Block]:
         blocks.append(_figure("GPU memory", chart))
         return blocks
     if view.host_cpu:
-        busy = curve(view.host_cpu, "", "orange", band=True, scale=0.01)
+        busy = curve(view.host_cpu, "", "orange", band=True, scale=0.01, least=1)
         chart = LineChart(curves=(busy,), from_zero=True, top=1.0, y_format="percent")
         blocks.append(_figure("Processor, all cores", chart, caption="No GPU was seen in this run."))
     if curves.rss:
-        chart = LineChart(curves=(curve(curves.rss, "", "rose"),), from_zero=True, y_format="bytes")
+        chart = LineChart(curves=(curve(curves.rss, "", "rose", least=1),), from_zero=True, y_format="bytes")
         blocks.append(_figure("Memory of the engine", chart))
     return blocks
 
@@ -131,8 +131,3 @@ def _clip(story: Story) -> float | None:
 
 def _figure(title: str, chart: LineChart, caption: str = "") -> Figure:
     return Figure(title=title, chart=chart, caption=caption)
-
-
-def step_seconds(story: Story) -> str:
-    """The median step, in words."""
-    return duration(story.view.progress.step_s)
