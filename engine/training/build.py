@@ -18,10 +18,13 @@ from engine.data.example import Example
 from engine.data.prepare import Prepared
 from engine.model.accounting import parameter_counts
 from engine.model.adapters import Adapted, attach
-from engine.model.load import load_base
+from engine.model.fingerprint import fingerprint
+from engine.model.load import fetch, load_base
 from engine.model.prototypes import choose, initialise_routers, normal_routers
 from engine.model.recompute import enable_recompute
 from engine.model.spec import AdapterMode, AdapterSpec, ExpertMode
+from engine.plan.layout import EXAMINATION
+from engine.training.falling import must_fall
 from engine.training.optimizer import build_optimizer
 from engine.training.pace import Pace
 from engine.training.placement import Placement, place
@@ -47,7 +50,11 @@ def build(
         placement = plan.placed(placement)
     torch.set_num_threads(placement.threads)
     torch.manual_seed(session.config.training.seed)
-    identity = {"data": list(prepared.digests), "template": _digest(tokenizer)}
+    identity = {
+        "data": list(prepared.digests),
+        "template": _digest(tokenizer),
+        "base": fingerprint(fetch(session.base)),
+    }
     _same_inputs(known.get("runtime", {}), identity)
     adapted = _load(session, prepared, placement)
     if checkpoint is None:
@@ -56,6 +63,7 @@ def build(
         enable_recompute(adapted)
     trainer = _trainer(session, prepared, tokenizer, adapted, placement, plan, identity)
     if checkpoint is None:
+        must_fall(session, trainer)
         trainer.follow(plan_again(session, trainer))
         session.progress = begin(session.config, trainer.plan)
     else:
@@ -87,8 +95,8 @@ def _digest(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _same_inputs(before: dict[str, Any], identity: dict[str, Any]) -> None:
-    """A resume on other conversations would neither repeat nor finish what was begun."""
-    for key, what in (("data", "dataset"), ("template", "chat template")):
+    """A resume on other conversations or another base would neither repeat nor finish what was begun."""
+    for key, what in (("data", "dataset"), ("template", "chat template"), ("base", "base model")):
         if key in before and before[key] != identity[key]:
             raise DataError(
                 f"The {what} has changed since this run began, so its checkpoint cannot go on with it. Put the old one "
@@ -165,7 +173,7 @@ def _trainer(
         device=adapted.device,
         bin_tokens=placement.bin_tokens,
         max_grad_norm=session.config.safety.max_grad_norm,
-        pace=Pace(planned_step_s=plan.step_s),
+        pace=Pace(planned_step_s=plan.step_s, examination=EXAMINATION if adapted.spec.routed else 0.0),
         runtime={**placement.to_json(), **identity},
         plan=plan,
     )

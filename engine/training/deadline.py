@@ -11,10 +11,15 @@ from states.events import DeadlineApproached, DeadlineReached, DeadlineReplanned
 from states.phases import Reason
 from states.schedule import advance, remaining_steps
 
+MOST_RESERVE = 1 / 3
+"""Of the window, that Finalize's measured cost may claim: a tiny window is there to train in."""
+
 
 def reserve(session: Session, trainer: Trainer) -> float:
     """Seconds to keep for Finalize: the configured or proportional reserve, or its measured cost if that is more."""
-    return max(session.reserve_s, trainer.pace.finalize_s)
+    window_s = session.launch.window.length_s
+    cost = trainer.pace.finalize_s
+    return max(session.reserve_s, cost if window_s is None else min(cost, MOST_RESERVE * window_s))
 
 
 def move_horizon(session: Session, trainer: Trainer) -> None:

@@ -14,6 +14,7 @@ from engine.training.evaluate import EvalResult, evaluate
 from engine.training.evaluating import evaluate_now
 from engine.training.experts import examine_experts, tell_sample
 from engine.training.memory import in_memory
+from engine.training.planning import remember_run
 from engine.training.saving import best_checkpoint, save_now
 from engine.training.session import Session
 from engine.training.trainer import Trainer
@@ -66,6 +67,7 @@ def finalize(session: Session, trainer: Trainer, reason: Reason) -> None:
     with session.task("publish the best model", detail=best.name):
         writers = root_writers(session, trainer, judged=judged, examined=examined)
         publish(session.rundir.path, best, writers)
+    remember_run(session, trainer)
     if step != wanted and session.training.saved_step != session.step:
         raise CheckpointFailed(
             f"The last steps could not be saved, nor the best model among them; {best.name} is published in its place. "

@@ -24,6 +24,10 @@ class Pace:
     saves: deque[float] = field(default_factory=lambda: deque(maxlen=8))
     full_eval_s: float = 0.0
     """Seconds of one pass over the whole validation set, the larger part of Finalize."""
+    judged_step_s: float = 0.0
+    """Seconds of the first steps after that; 0 until they were measured."""
+    examination: float = 0.0
+    """What examining the experts costs, in such passes; none without experts."""
     _warm: bool = False
 
     def stepped(self, seconds: float) -> None:
@@ -31,6 +35,8 @@ class Pace:
         if self._warm:
             self.steps.append(seconds)
         self._warm = True
+        if len(self.steps) == LEAST and not self.judged_step_s:
+            self.judged_step_s = self.step_s
 
     @property
     def step_s(self) -> float:
@@ -48,9 +54,18 @@ class Pace:
         return max(self.saves, default=0.0)
 
     @property
+    def slowdown(self) -> float:
+        """How much slower steps have become since the whole validation set was read; 1 where they have not."""
+        return max(1.0, self.step_s / self.judged_step_s) if self.judged_step_s > 0 else 1.0
+
+    @property
     def finalize_s(self) -> float:
-        """What Finalize is expected to take, with a half more for what was not measured."""
-        return 1.5 * (self.full_eval_s + self.eval_s + 2 * self.save_s) + 1.0
+        """What Finalize is expected to take at today's pace, with a half more for what was not measured.
+
+        The examination comes last and may be cut short: it gets what it should take and no more.
+        """
+        judged = self.full_eval_s * self.slowdown
+        return 1.5 * (judged + self.eval_s + 2 * self.save_s) + self.examination * judged + 1.0
 
     def all_in_step_s(self, *, eval_every: int, save_interval_s: float) -> float:
         """Seconds a step takes with its share of the evaluations and saves between steps.
@@ -62,11 +77,18 @@ class Pace:
 
     def to_json(self) -> dict[str, float]:
         """What a checkpoint keeps, so that a resume does not start from a guess again."""
-        return {"step_s": self.step_s, "eval_s": self.eval_s, "save_s": self.save_s, "full_eval_s": self.full_eval_s}
+        return {
+            "step_s": self.step_s,
+            "eval_s": self.eval_s,
+            "save_s": self.save_s,
+            "full_eval_s": self.full_eval_s,
+            "judged_step_s": self.judged_step_s,
+        }
 
     def recall(self, data: Mapping[str, float]) -> None:
         """Take up what a checkpoint kept."""
         self.planned_step_s = data["step_s"]
+        self.judged_step_s = data.get("judged_step_s", 0.0)
         self.full_eval_s = data["full_eval_s"]
         self.evals.extend([data["eval_s"]] if data["eval_s"] else [])
         self.saves.extend([data["save_s"]] if data["save_s"] else [])

@@ -72,7 +72,7 @@ def test_a_window_that_ends_before_the_first_step_cancels_and_a_new_one_trains(b
     few = {"manual": True, "overrides": ("training.per_device_train_batch_size=16", "training.num_train_epochs=1")}
     with pytest.MonkeyPatch.context() as once:
         bench.monkeypatch, kept = once, bench.monkeypatch
-        clock.costing(bench, BIN, 3.0)
+        clock.costing(bench, BIN, 6.0)
         assert bench.go(window_s=8.0, **few) == ExitCode.CANCELLED
         bench.monkeypatch = kept
     (stopped,) = bench.events(RunStopped)

@@ -46,7 +46,7 @@ class Simulated:
         self.pace = Pace(planned_step_s=self.step_s, full_eval_s=self.full_eval_s)
         self.plan = SimpleNamespace(planned_steps=self.planned_steps)
         self.config = SimpleNamespace(safety=SimpleNamespace(checkpoint_interval_minutes=30.0))
-        self.launch = SimpleNamespace(window=SimpleNamespace(deadline_wall=self.window_s))
+        self.launch = SimpleNamespace(window=SimpleNamespace(deadline_wall=self.window_s, length_s=self.window_s))
         self.reserve_s = reserve_s(self.window_s or 0.0, 0.0)
         self.progress = Progress(horizon=begin(self.planned_steps, 0), patience=Patience(limit=3))
         self.chance = random.Random(self.seed)
