@@ -61,9 +61,8 @@ def test_a_resumed_run_follows_its_plan_and_its_pace_whatever_the_clock_and_the_
     assert first.source != plan.source == "measured"
     report = (bench.run / "training_optimization_report.json").read_bytes()
     kept = orjson.loads((bench.run / f"checkpoint-{STOPPED_AT}" / "trainer_state.json").read_bytes())["stint"]["pace"]
-    bench.monkeypatch.setattr(
-        "engine.training.planning.recalled", lambda *_: {"tokens_per_s": 1.0}
-    )  # a device that became a snail
+    snail = {"tokens_per_s": 1.0}  # a device that became one
+    bench.monkeypatch.setattr("engine.training.planning.recalled", lambda *_: snail)
     seen = []
 
     def see(session, trainer):
