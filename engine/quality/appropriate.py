@@ -6,7 +6,7 @@ counted where something was to be left out, so that silence never looks safe.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.quality.asking import MAX_TOKENS, Asking
@@ -84,7 +84,6 @@ def examine(
     section: str,
     title: str,
     caveat: str,
-    heard: Callable[[str, Reply], None],
 ) -> Section:
     """Ask every prompt of a section and hold the replies to its checks; the base answers the short form's prompts."""
     checks = [check for check in stimuli.of(CheckText) if check.section == section]
@@ -94,8 +93,6 @@ def examine(
         return _without(checks, stimuli, section, title, caveat)
     judge = Judge(stimuli)
     tuned = _ask(speaker, prompts, judge, asking, title)
-    for each in tuned:
-        heard(each.prompt.id, each.reply)
     compared = [prompt for prompt in prompts if prompt.quick and base is not None and not asking.quick]
     reference = _ask(base, compared, judge, asking, f"{title}, base") if base is not None else []
     rows = [_row(check, prompts, tuned, reference) for check in checks if _asked(check, prompts)]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.data.conversation import Turn
-from engine.quality.speaker import Reply, Score, Speaker
+from engine.quality.speaker import Interrupted, Progress, Reply, Score, Speaker, Stop
 
 REPLIES_AT_ONCE = 24
 SCORES_AT_ONCE = 128
@@ -21,18 +21,21 @@ class Asking:
 
     quick: bool
     seed: int
-    progress: Callable[[str, int, int], None]
-    """Called with what is being asked, how many are answered, and of how many."""
-    stop: Callable[[], bool]
+    progress: Progress
+    stop: Stop
 
     def replies(self, speaker: Speaker, contexts: Sequence[Sequence[Turn]], what: str) -> list[Reply]:
         """Greedy replies to `contexts`, or to their first part where a stop came between."""
         answered: list[Reply] = []
+        self._begin(what, len(contexts))
         for start in range(0, len(contexts), REPLIES_AT_ONCE):
             if self.stop():
                 break
             some = contexts[start : start + REPLIES_AT_ONCE]
-            answered += speaker.replies(some, max_tokens=MAX_TOKENS, temperature=0.0, seed=self.seed)
+            try:
+                answered += speaker.replies(some, max_tokens=MAX_TOKENS, temperature=0.0, seed=self.seed)
+            except Interrupted:
+                break
             self.progress(what, len(answered), len(contexts))
         return answered
 
@@ -41,13 +44,21 @@ class Asking:
     ) -> list[Score]:
         """The likelihood of each reply after its context, or of the first part where a stop came between."""
         scored: list[Score] = []
+        self._begin(what, len(contexts))
         for start in range(0, len(contexts), SCORES_AT_ONCE):
             if self.stop():
                 break
             end = start + SCORES_AT_ONCE
-            scored += speaker.scores(contexts[start:end], replies[start:end])
+            try:
+                scored += speaker.scores(contexts[start:end], replies[start:end])
+            except Interrupted:
+                break
             self.progress(what, len(scored), len(contexts))
         return scored
+
+    def _begin(self, what: str, total: int) -> None:
+        if total:
+            self.progress(what, 0, total)
 
 
 def per_token(score: Score) -> float | None:

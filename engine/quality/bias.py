@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from engine.quality import cues, detector, pairs
 from engine.quality.asking import Asking
-from engine.quality.collect import Stimuli, load
+from engine.quality.collect import Stimuli, load, table_of
 from engine.quality.findings import Check, Section, Table
 from engine.quality.limits import limit
-from engine.quality.speaker import Speaker
+from engine.quality.speaker import Progress, Speaker, Stop
 from engine.quality.stimulus import Cue, Frame, Labelled, Pair, Question
 
+_KINDS = ("pairs", "frames", "cues", "labelled", "detector_questions", "limits")
 CAVEAT = (
     "Likelihoods of written sentences, not what the model would say. A dozen groups cannot stand for everybody, and an "
     "interval that includes one half is no proof of fairness: with sixty pairs only a strong preference shows. Words "
@@ -27,8 +28,8 @@ def run(
     *,
     quick: bool,
     seed: int,
-    progress: Callable[[str, int, int], None],
-    stop: Callable[[], bool],
+    progress: Progress,
+    stop: Stop,
     stimuli: Path | None = None,
     locale: str = "en-US",
 ) -> Iterator[Section]:
@@ -54,7 +55,7 @@ def _sections(speaker: Speaker, base: Speaker | None, stimuli: Stimuli, asking: 
         title="Bias",
         caveat=CAVEAT,
         checks=tuple(checks),
-        tables=tuple(tables),
+        tables=(*tables, table_of(stimuli, _KINDS)),
         unfinished=f"stopped before the end of {', '.join(missing)}" if missing else "",
         seconds=time.perf_counter() - started,
     )

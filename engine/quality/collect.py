@@ -6,8 +6,9 @@ and locales by their ids. A folder with one bad file is refused: half of someone
 
 from __future__ import annotations
 
+import hashlib
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from configs.errors import ConfigError, DataError
 from engine.quality import stimulus
+from engine.quality.findings import Table
 from engine.quality.resources import BUILT
 from engine.quality.rules import Rule
 from engine.quality.stimulus import KINDS, MAX_ITEMS, REPLACEABLE, WITHOUT_LANGUAGE, Header
@@ -52,6 +54,8 @@ class Stimuli:
     language: str
     sources: tuple[Source, ...]
     rules: Mapping[str, Rule]
+    sha256: str
+    """Over the contents of all files in order: two evaluations with the same one asked the same."""
     items: Mapping[str, tuple[BaseModel, ...]] = field(default_factory=dict)
 
     def of(self, kind: type[ItemT]) -> tuple[ItemT, ...]:
@@ -66,6 +70,7 @@ class _File:
     header: Header
     items: tuple[BaseModel, ...]
     own: bool
+    sha256: str
 
 
 def load(folder: Path | None, locale: str) -> Stimuli:
@@ -97,10 +102,25 @@ def load(folder: Path | None, locale: str) -> Stimuli:
             for file in fitting
         ),
         rules={each.id: compiled(each) for each in items["rules"] if isinstance(each, stimulus.RuleText)},
+        sha256=hashlib.sha256("".join(file.sha256 for file in files).encode()).hexdigest(),
         items=items,
     )
     _referred(made, fitting)
     return made
+
+
+def table_of(stimuli: Stimuli, kinds: Collection[str]) -> Table:
+    """Which files a section's questions came from."""
+    return Table(
+        title="Stimuli",
+        columns=("file", "version", "kind", "items", "from"),
+        rows=tuple(
+            (each.name, each.version, each.kind, each.items, "the program" if each.own else "your folder")
+            for each in stimuli.sources
+            if each.kind in kinds
+        ),
+        caption=f"All of them together: sha256 {stimuli.sha256[:16]}, language {stimuli.language}.",
+    )
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -126,7 +146,8 @@ def _read(path: Path, *, own: bool) -> _File:
             raise DataError(f"{path}: not a file.")
         if about.st_size > MAX_BYTES:
             raise DataError(f"{path}: {about.st_size:,} bytes; at most {MAX_BYTES:,} are read. Split it.")
-        told = orjson.loads(path.read_bytes())
+        content = path.read_bytes()
+        told = orjson.loads(content)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
     except orjson.JSONDecodeError as error:
@@ -149,7 +170,7 @@ def _read(path: Path, *, own: bool) -> _File:
         item = _model(kind, each, place)
         vet_item(item, place)
         items.append(item)
-    return _File(path=path, header=header, items=tuple(items), own=own)
+    return _File(path=path, header=header, items=tuple(items), own=own, sha256=hashlib.sha256(content).hexdigest())
 
 
 def _model(kind: type[ItemT], told: object, place: str) -> ItemT:

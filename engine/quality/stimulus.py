@@ -20,10 +20,12 @@ LocaleCode: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}-[
 Language: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 _SAFE = r"[^\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*"
 PLAIN = rf"^{_SAFE}\S{_SAFE}$"
+_LINE = _SAFE.replace(r"\x00-\x08\x0b-\x1f", r"\x00-\x1f")
+ONE_LINE = rf"^{_LINE}\S{_LINE}$"
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=4000, pattern=PLAIN)]
 """Words for a model to read: no control characters but tab and newline, no direction overrides, not blank."""
-Short: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=PLAIN)]
-Phrase: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=800, pattern=PLAIN)]
+Short: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=ONE_LINE)]
+Phrase: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=800, pattern=ONE_LINE)]
 """In the language of `engine.quality.phrases`."""
 Number: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9](?:[ -]?[0-9]){1,15}$")]
 """A telephone number as people write it."""
