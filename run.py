@@ -16,6 +16,7 @@ from configs.commands import app as config_commands
 from engine.checkpoint.commands import app as checkpoint_commands
 from engine.data.commands import app as dataset_commands
 from engine.report.commands import report
+from engine.plan.commands import plan
 from engine.run.arguments import DEFAULT, Grammar, arrange
 from engine.run.commands import send, status
 from engine.training.commands import full_screen, train_command
@@ -41,6 +42,7 @@ def show(directory: Path, last_words: Callable[[], str | None] | None = None) ->
 app.command()(train_command(show))
 app.command()(status)
 app.command()(send)
+app.command()(plan)
 app.command()(report)
 app.add_typer(config_commands, name="config")
 app.add_typer(checkpoint_commands, name="checkpoint")

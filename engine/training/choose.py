@@ -7,6 +7,7 @@ from pathlib import Path
 
 from configs.errors import UsageError
 from configs.load import demo_dir, find, load, locate
+from configs.schema import Config
 from engine.plan.profile import apply_profile
 from engine.training.decide import decide
 from engine.training.launch import Launch
@@ -31,8 +32,38 @@ class Choice:
     overrides: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """The configuration that the options mean."""
+
+    config: Config
+    demo: bool
+    """Whether it is the built-in demo's."""
+    said: tuple[str, ...]
+    """Sentences for the person: which was taken, and what a profile would have changed."""
+
+
 def choose(choice: Choice) -> Launch:
     """Settle everything a start needs. Raises a `UserError` for whatever is wrong with it, having made nothing."""
+    settled = settle(choice)
+    config, resume = settled.config, choice.resume
+    run = Path(config.training.output_dir) if resume is None or resume == "auto" else run_of(resume)
+    launch = decide(
+        config,
+        run,
+        demo=settled.demo and choice.output_dir is None,
+        resume=resume,
+        hours=choice.hours,
+        deadline=choice.deadline,
+        manual=choice.manual,
+        said=settled.said,
+    )
+    check_inputs(launch)
+    return launch
+
+
+def settle(choice: Choice) -> Settled:
+    """The configuration alone, with its profile applied. Raises a `UserError`."""
     directory, demo, which = _directory(choice)
     if choice.hours is not None and choice.deadline is not None:
         raise UsageError("--hours and --deadline both set the window: give one of them.")
@@ -56,20 +87,8 @@ def choose(choice: Choice) -> Launch:
         config, kept = apply_profile(config)
     else:
         kept = ()
-    resume = choice.resume
-    run = Path(config.training.output_dir) if resume is None or resume == "auto" else run_of(resume)
-    launch = decide(
-        config,
-        run,
-        demo=demo and choice.output_dir is None,
-        resume=resume,
-        hours=choice.hours,
-        deadline=choice.deadline,
-        manual=choice.manual,
-        said=(*(() if which is None else (which,)), *(() if demo else kept)),
-    )
-    check_inputs(launch)
-    return launch
+    said = (*(() if which is None else (which,)), *(() if demo else kept))
+    return Settled(config=config, demo=demo, said=said)
 
 
 def _directory(choice: Choice) -> tuple[Path, bool, str | None]:
