@@ -61,12 +61,17 @@ class Plan:
     """With the bins to train with; None where nobody asked."""
     adjusted: tuple[str, ...]
     """Those of the changes that memory asked for."""
-    fits: bool
-    """In time and in memory."""
+    in_time: bool
+    """Whether it is over before the window is."""
     changes: tuple[str, ...]
     """Sentences: what differs from the configuration, why, and what it gains."""
     warnings: tuple[str, ...]
     """Sentences: what will go wrong unless a person changes something."""
+
+    @property
+    def fits(self) -> bool:
+        """In time and in memory."""
+        return self.in_time and (self.memory is None or self.memory.fits)
 
     @property
     def total_s(self) -> float:
@@ -217,7 +222,7 @@ def _plan(
         window_s=work.window_s,
         reserve_s=reserve_s(work, layout),
         memory=stage.memory,
-        fits=not is_late(work, layout) and (stage.memory is None or stage.memory.fits),
+        in_time=not is_late(work, layout),
         adjusted=adjusted,
         changes=(*adjusted, *said),
         warnings=warned,

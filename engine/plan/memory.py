@@ -144,7 +144,8 @@ def does_not_fit(memory: Memory) -> str | None:
         return None
     short = memory.total / USABLE
     fixed = sum(memory.parts[name] for name in ("weights", "adapters", "gradients", "optimizer", "context"))
-    what = "Lower max_length, or take" if fixed < USABLE * memory.limit else "Take"
+    cure = "bin_tokens or max_length" if memory.recompute else "bin_tokens or set gradient_checkpointing"
+    what = f"Lower {cure}, or take" if fixed < USABLE * memory.limit else "Take"
     return (
         f"Training takes {size(memory.total)} with bins of {memory.bin_tokens:,} tokens"
         f"{', recomputed' if memory.recompute else ''} ({size(memory.parts['weights'])} of it the weights), and there "

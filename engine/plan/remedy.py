@@ -27,7 +27,8 @@ def nothing_fits(work: Workload, costs: Costs, asked: Layout, smallest: Layout) 
         epoch = lay(work, costs, one, cadence(work, one, asked.eval_every))
         windows.append(f"{_hours(window_for(work, epoch))} for one epoch")
     if smallest.steps < min(one, asked.steps):
-        windows.append(f"{_hours(window_for(work, smallest))} for {smallest.steps:,}")
+        few = "one step" if smallest.steps == 1 else f"{smallest.steps:,} steps"
+        windows.append(f"{_hours(window_for(work, smallest))} for {few}")
     sentences.append(f"What would: more with --hours, {', '.join(windows)}.")
     largest = largest_part(work, costs)
     if largest is not None:

@@ -58,7 +58,7 @@ def report(plan: Plan, work: Workload, *, opened_wall: float, disk: Disk | None 
             "reserve_s": plan.reserve_s,
             "opened_wall": opened_wall,
             "completion_wall": opened_wall + plan.total_s,
-            "fits": plan.fits,
+            "fits": plan.in_time,
         },
         "changes": list(plan.changes),
         "warnings": list(plan.warnings),
@@ -114,13 +114,17 @@ def _memory(memory: Memory) -> dict[str, Any]:
 
 
 def _memory_rows(memory: Memory) -> list[tuple[str, str]]:
-    kept = "recomputed" if memory.recompute else "kept"
+    parts = memory.parts
+    trained = parts["adapters"] + parts["gradients"] + parts["optimizer"]
     limit = "" if memory.limit is None else f" of {size(memory.limit)}"
-    parts = ", ".join(f"{name} {size(part)}" for name, part in memory.parts.items())
     return [
-        ("Bins", f"up to {memory.bin_tokens:,} tokens, activations {kept}"),
-        ("Needed", f"{size(memory.total)}{limit}"),
-        ("Of it", parts),
+        ("Bins", f"up to {memory.bin_tokens:,} tokens, activations {'recomputed' if memory.recompute else 'kept'}"),
+        ("Base's weights", size(parts["weights"])),
+        ("Adapters with AdamW", size(trained)),
+        ("Activations", size(parts["activations"])),
+        ("Logits, working space", size(parts["logits"] + parts["working space"])),
+        ("Libraries", size(parts["context"])),
+        ("Needed", f"{size(memory.total)}{limit}{'' if memory.fits else ': does not fit'}"),
     ]
 
 
@@ -137,7 +141,7 @@ def _time_rows(plan: Plan, opened_wall: float) -> list[tuple[str, str]]:
         rows.append((name, f"{duration(seconds):>8} {seconds:>10,.0f} s  until {_instant(opened_wall + passed)}"))
     rows.append(("Completion", _instant(opened_wall + plan.total_s)))
     if plan.window_s is not None:
-        rows.append((f"Fits in the {duration(plan.window_s)} window", "yes" if plan.fits else "no"))
+        rows.append((f"Fits in the {duration(plan.window_s)} window", "yes" if plan.in_time else "no"))
         rows.append(
             ("Window ends", f"{_instant(opened_wall + plan.window_s)}, {duration(plan.reserve_s)} kept for the end")
         )
