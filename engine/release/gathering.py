@@ -1,0 +1,54 @@
+"""From a path to what an export is made of: the model, what its run says of it, and the conversations it held out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+
+from engine.checkpoint.root import verify_root
+from engine.data.template import Renderer
+from engine.model.export import read_facts
+from engine.model.routed import find_adapter, open_routed
+from engine.quality.heldout import held_out
+from engine.quality.subject import Subject
+from engine.release.exporting import Held, Trained
+from engine.release.gathered import read_evaluation, read_info
+
+
+def gather(subject: Subject, *, base: str | None, base_name: str | None, device: str) -> Trained:
+    """Load the model; raises `ConfigError` or `UsageError`.
+
+    `base` is where to load the base from, `base_name` what the adapters should say it is called; by default both are
+    what the run recorded.
+    """
+    folder = find_adapter(subject.source)
+    adapted, tokenizer = open_routed(subject.source, base, device=device)
+    recorded = orjson.loads((folder / "adapter_config.json").read_bytes())["base_model_name_or_path"]
+    # Only the published model is what model_info.json and an evaluation tell of; a checkpoint is another model.
+    published = subject.run == subject.source and folder == subject.source and verify_root(folder, hashes=False).ok
+    info = read_info(folder) if published else {"base_model": recorded}
+    if base_name is not None:
+        info |= {"base_model": base_name}
+    return Trained(
+        adapted=adapted,
+        tokenizer=tokenizer,
+        info=info,
+        base_name=base_name or recorded,
+        chat_template=read_facts(folder).chat_template,
+        evaluation=read_evaluation(folder) if published else None,
+        title=(subject.source if published or subject.run is None else subject.run).absolute().name,
+    )
+
+
+def gather_held(subject: Subject, trained: Trained, test_data: Path | None, *, seed: int, limit: int | None) -> Held:
+    """The conversations to measure on, as the trainer saw them; raises `DataError` or `UsageError`."""
+    found = held_out(subject, test_data, limit=limit, seed=seed)
+    positions = int(getattr(trained.adapted.model.config, "max_position_embeddings", 2048))
+    training = None if subject.config is None else subject.config.training
+    longest = min(2048, positions) if training is None else training.max_length
+    return Held(
+        examples=Renderer(trained.tokenizer, longest, found.domains).render_all(found.conversations),
+        domains=found.domains,
+        bin_tokens=max(longest, 2048 if training is None else training.bin_tokens),
+    )

@@ -1,0 +1,76 @@
+"""The commands as typed: export, release, backup, restore."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Typed
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_run_is_exported_with_its_gaps(typed: Typed, finished_run: Path, tmp_path: Path) -> None:
+    said = typed("export", finished_run, "--output-dir", "out", "--form", "routed", "--form", "average", "--json")
+    assert said.code == 0, said.err
+    told = {each["folder"]: each for each in json.loads(said.out)["artefacts"]}
+    info = json.loads((finished_run / "model_info.json").read_text())
+    assert told["routed"]["loss"] == pytest.approx(info["final_loss"], abs=1e-4)
+    assert told["average"]["gap"] == pytest.approx(told["average"]["loss"] - told["routed"]["loss"])
+    assert json.loads((tmp_path / "out" / "export.json").read_text())["artefacts"] == list(told.values())
+    assert (tmp_path / "out").stat().st_mode & 0o077 == 0
+
+
+def test_a_checkpoint_is_exported_under_another_base_name(typed: Typed, finished_run: Path, tmp_path: Path) -> None:
+    checkpoint = min(finished_run.glob("checkpoint-*"))
+    said = typed("export", checkpoint, "--output_dir", "out", "--no-measure", "--base-name", "owner/base")
+    assert said.code == 0, said.err
+    config = json.loads((tmp_path / "out" / "average" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "owner/base"
+    assert "base_model: owner/base" in (tmp_path / "out" / "average" / "README.md").read_text()
+    assert "was not measured" in (tmp_path / "out" / "average" / "README.md").read_text()
+
+
+def test_a_run_is_released_backed_up_and_restored(typed: Typed, finished_run: Path, tmp_path: Path) -> None:
+    said = typed("release", "1.0", finished_run, "--no-tag", "--output-dir", "released")
+    assert said.code == 0, said.err
+    assert "sha256sum -c" in said.out
+    said = typed("backup", finished_run, "--output", "b.tar.gz", "--json")
+    assert said.code == 0, said.err
+    made = json.loads(said.out)
+    assert made["compressed"] is True
+    assert made["conversations"] is False
+    assert typed("restore", "b.tar.gz", "back").code == 0
+    assert typed("checkpoint", "verify", "back").code == 0
+    assert (tmp_path / "back" / "events.jsonl").read_bytes() == (finished_run / "events.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "complaint"),
+    [
+        (("export", "nowhere"), 2, "There is no nowhere"),
+        (("export", "RUN", "--device", "tpu"), 2, "--device"),
+        (("export", "RUN", "--form", "gguf"), 2, "gguf"),
+        (("export", "RUN", "--form", "merged", "--domain", "x", "--no-measure"), 2, "no domain 'x'"),
+        (("export", "RUN", "--output-dir", "."), 2, "exists"),
+        (("export", "RUN", "--test-data", "none.json"), 3, "none.json"),
+        (("release", "one", "RUN"), 2, "is no version"),
+        (("release", "1.0", "RUN"), 2, "no git repository"),
+        (("backup", "RUN", "--to", "models"), 2, "s3://"),
+        (("backup", "nowhere"), 2, "no run is here"),
+        (("restore", "nothing.tar", "back"), 2, "no backup"),
+    ],
+)
+def test_what_cannot_be_done_is_one_paragraph(
+    typed: Typed, finished_run: Path, tmp_path: Path, words: tuple[str, ...], code: int, complaint: str
+) -> None:
+    said = typed(*(finished_run if word == "RUN" else word for word in words))
+    assert said.code == code
+    assert complaint in said.err
+    assert said.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
