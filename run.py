@@ -15,8 +15,9 @@ from typer.main import get_command
 from configs.commands import app as config_commands
 from engine.checkpoint.commands import app as checkpoint_commands
 from engine.data.commands import app as dataset_commands
-from engine.report.commands import report
 from engine.plan.commands import plan
+from engine.release.commands import backup, export, release, restore
+from engine.report.commands import report
 from engine.run.arguments import DEFAULT, Grammar, arrange
 from engine.run.commands import send, status
 from engine.training.commands import full_screen, train_command
@@ -43,6 +44,10 @@ app.command()(train_command(show))
 app.command()(status)
 app.command()(send)
 app.command()(plan)
+app.command()(export)
+app.command()(release)
+app.command()(backup)
+app.command()(restore)
 app.command()(report)
 app.add_typer(config_commands, name="config")
 app.add_typer(checkpoint_commands, name="checkpoint")
