@@ -53,6 +53,11 @@ def _experts(config: Config) -> list[str]:
     if moe.domains is not None and len(set(moe.domains)) < len(moe.domains):
         twice = next(name for index, name in enumerate(moe.domains) if name in moe.domains[:index])
         found.append(f"{_at(config, 'moe.domains')}: the domain `{twice}` is listed twice. Keep one.")
+    if moe.domains is not None and moe.domain_source != "auto":
+        found.append(
+            f"{_at(config, 'moe.domain_source')}: domain_source is {moe.domain_source}, which leaves the data's own "
+            "domains aside, and `domains` names some of them. Remove one of the two."
+        )
     return found
 
 

@@ -41,6 +41,11 @@ class MoeConfig(Section):
     prototype_conversations: int = Field(
         default=64, ge=1, le=100000, description="Conversations per domain that those means are taken over."
     )
+    domain_source: Literal["auto", "cluster", "none"] = Field(
+        default="auto",
+        description="auto: the data's own domains, groups by wording where there are none; cluster: always such groups;"
+        " none: no domains.",
+    )
     domains: tuple[Name, ...] | None = Field(
         default=None,
         strict=False,

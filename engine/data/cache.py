@@ -43,8 +43,8 @@ _COLUMNS: Final = 5
 _MANIFEST: Final = "manifest.json"
 _ARRAYS: Final = ("ids", "labels", "index")
 _RENDERING: Final = (
-    "controls", "conversation", "dialogue", "document", "echoes", "encoding", "example", "formats", "oversize",
-    "rows", "scaffold", "split", "tally", "template", "transcript", "windows",
+    "clusters", "controls", "conversation", "dialogue", "document", "domains", "echoes", "encoding", "example",
+    "formats", "oversize", "rows", "scaffold", "split", "tally", "template", "transcript", "windows",
 )  # fmt: skip
 """Modules of this room that decide what an example is."""
 

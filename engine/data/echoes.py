@@ -40,7 +40,7 @@ def echoes(prompts: Sequence[str]) -> list[list[int]]:
     """
     order = sorted(range(len(prompts)), key=lambda position: prompts[position])
     texts = [prompts[position].split() for position in order]
-    known = _Numbers()
+    known = Numbers()
     sketches = np.full((len(texts), SKETCH), _NONE, dtype=np.uint64)
     for begin, stop in _chunks(texts):
         runs, owners = _runs(texts[begin:stop], known)
@@ -65,7 +65,7 @@ def echoes(prompts: Sequence[str]) -> list[list[int]]:
     return [[order[index] for index in group] for group in joined.groups()]
 
 
-class _Numbers(dict[str, int]):
+class Numbers(dict[str, int]):
     """A 64-bit number for each word, the same in every process."""
 
     def __missing__(self, word: str) -> int:
@@ -109,7 +109,7 @@ def _chunks(texts: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:
             begin, words = index + 1, 0
 
 
-def _runs(texts: Sequence[Sequence[str]], known: _Numbers) -> tuple[Runs, NDArray[np.int64]]:
+def _runs(texts: Sequence[Sequence[str]], known: Numbers) -> tuple[Runs, NDArray[np.int64]]:
     """The distinct hashed runs of each text and the text each is from, sorted by text and hash."""
     sizes = np.array([len(text) for text in texts], dtype=np.int64)
     numbers = np.array([known[word] for text in texts for word in text], dtype=np.uint64)

@@ -14,6 +14,7 @@ from typing import Any
 from configs.errors import ConfigError, DataError
 from configs.schema import Config
 from engine.data.audit import audit_run, audit_words
+from engine.data.domains import assign
 from engine.data.example import Example
 from engine.data.formats import read_dataset
 from engine.data.histogram import buckets
@@ -37,6 +38,8 @@ class Prepared:
     notes: tuple[str, ...]
     digests: tuple[str, ...]
     """SHA-256 of the files read."""
+    made: tuple[str, ...] = ()
+    """Domains that are groups by wording and no labels of the data."""
 
     def event(self) -> DataPrepared:
         """The fact for the journal."""
@@ -89,15 +92,22 @@ def read_sources(config: Config, progress: Progress = _silent) -> Sources:
                 f"Every prompt (first client turn) of {names[0]} also stands in {names[1]}, so nothing is left to "
                 "train on; name another validation file, or none to have one set aside."
             )
-    domains = tuple(sorted({each.domain or GENERAL for each in (*train, *validation)}))
-    unnamed = sum(each.domain is None for each in train)
+    assigned = assign(train, validation, config.moe, training.seed)
+    notes += assigned.notes
+    domains = tuple(sorted({each.domain or GENERAL for each in (*assigned.train, *assigned.validation)}))
+    unnamed = sum(each.domain is None for each in assigned.train)
     if unnamed and len(domains) > 1:
         notes.append(f'{unnamed:,} training conversations name no domain and count as "{GENERAL}".')
     _check_domains(config.moe.domains, domains)
     for number, dataset in enumerate(datasets):
         notes += [f"Validation: {note}" if number else note for note in audit_words(dataset, splits=len(datasets) == 1)]
     return Sources(
-        train=tuple(train), validation=tuple(validation), domains=domains, datasets=tuple(datasets), notes=tuple(notes)
+        train=assigned.train,
+        validation=assigned.validation,
+        domains=domains,
+        datasets=tuple(datasets),
+        notes=tuple(notes),
+        made=assigned.made,
     )
 
 
@@ -129,6 +139,7 @@ def prepare(config: Config, tokenizer: Any, progress: Progress = _silent, source
         stats=DataStats(waterfall=waterfall, train=sides[0], validation=sides[1]),
         notes=(*sources.notes, *tokens.notes, *audit_run(config, tokenizer, sources, train, validation)),
         digests=tuple(dataset.digest for dataset in sources.datasets),
+        made=sources.made,
     )
 
 

@@ -23,3 +23,5 @@ class Sources:
     datasets: tuple[Dataset, ...]
     """The training file, and the validation file if one is named."""
     notes: tuple[str, ...]
+    made: tuple[str, ...] = ()
+    """Domains that are groups by wording and no labels of the data."""

@@ -34,6 +34,8 @@ def tokenize(
         *(dataset.digest for dataset in sources.datasets),
         training.eval_fraction,
         training.seed,
+        config.moe.domain_source,
+        config.moe.num_experts,
         *sources.domains,
     )
     cache, key = TokenCache(), cache_key(tokenizer, renderer, parts)

@@ -139,7 +139,11 @@ def _start_routers(session: Session, adapted: Adapted, prepared: Prepared, bin_t
         labelled = _prototypes(prepared, moe.domains)
         domains = [example.domain_index for example in labelled]
         picked = choose(domains, moe.prototype_conversations, seed=adapted.spec.seed)
-        start = initialise_routers(adapted, make_bins([labelled[index] for index in picked], bin_tokens))
+        chosen = [labelled[index] for index in picked]
+        if len(prepared.made) == len(prepared.domains):
+            # Groups by wording choose the conversations; what the model makes of them decides the directions.
+            chosen = [replace(example, domain_index=-1) for example in chosen]
+        start = initialise_routers(adapted, make_bins(chosen, bin_tokens))
     if start.note:
         session.emit(MessageLogged(level="WARNING", logger="stint", text=f"Routers start at random: {start.note}."))
 

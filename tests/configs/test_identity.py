@@ -81,7 +81,8 @@ CONFIGS = st.builds(
         num_experts=whole(1, 64), top_k=whole(1, 64), lora_rank=whole(1, 1024), lora_alpha=some(0, 65536),
         lora_dropout=st.just(0.0), load_balancing_weight=some(0, 10), load_balancing_ramp=some(0, 1),
         usage_ema_decay=some(0, 0.99), router_init=st.sampled_from(["prototypes", "normal"]),
-        prototype_conversations=whole(), domains=st.none() | st.lists(NAME, min_size=1, max_size=4).map(tuple),
+        prototype_conversations=whole(), domain_source=st.just("auto"),
+        domains=st.none() | st.lists(NAME, min_size=1, max_size=4).map(tuple),
     ),
     safety=built(
         SafetyConfig,

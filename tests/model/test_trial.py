@@ -1,4 +1,4 @@
-"""A chat template tried before anything is spawned: what real ones do passes, a broken one is refused with its place."""
+"""A chat template tried before anything is spawned: real ones pass, a broken one is refused with its place."""
 
 from __future__ import annotations
 
