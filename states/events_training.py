@@ -77,6 +77,8 @@ class RunPlanned:
     """What training should take, by part."""
     memory_limit: int | None = None
     """What the card or the machine has."""
+    fits: bool = True
+    """In the window and in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,6 +104,7 @@ class Plan:
     recompute: bool | None = None
     memory_bytes: dict[str, int] = field(default_factory=dict)
     memory_limit: int | None = None
+    fits: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

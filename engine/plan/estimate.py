@@ -177,6 +177,7 @@ def to_event(plan: Plan) -> RunPlanned:
         recompute=memory.recompute if memory else None,
         memory_bytes=dict(memory.parts) if memory else {},
         memory_limit=memory.limit if memory else None,
+        fits=plan.fits,
     )
 
 

@@ -16,6 +16,7 @@ import typer
 from configs.errors import UsageError
 
 if TYPE_CHECKING:
+    from engine.training.choose import Choice
     from engine.training.launch import Launch
 
 Show = Callable[[Path, Callable[[], str | None]], int]
@@ -49,6 +50,9 @@ def train_command(show: Show) -> Callable[..., None]:
             bool, typer.Option("--json", help="Like --no-tui, with the journal's records on stdout.")
         ] = False,
         detach: Annotated[bool, typer.Option("--detach", help="Start the engine and leave it running.")] = False,
+        check: Annotated[
+            bool, typer.Option("--check", help="Check everything, with two steps on the real model, and start nothing.")
+        ] = False,
         launch_file: Annotated[Path | None, typer.Option("--launch-file", hidden=True)] = None,
     ) -> None:
         """Train: ./training_config.json where there is one, else the built-in demo."""
@@ -67,22 +71,23 @@ def train_command(show: Show) -> Callable[..., None]:
         from engine.training.choose import Choice, choose
         from engine.training.resuming import AlreadyFinished
 
+        choice = Choice(
+            config=config,
+            dataset=dataset,
+            validation=validation,
+            base_model=base_model,
+            chat_template=chat_template,
+            output_dir=output_dir,
+            resume=resume,
+            hours=hours,
+            deadline=deadline,
+            manual=manual,
+            overrides=tuple(overrides or ()),
+        )
+        if check:
+            raise typer.Exit(_check(choice, as_json=json))
         try:
-            launch = choose(
-                Choice(
-                    config=config,
-                    dataset=dataset,
-                    validation=validation,
-                    base_model=base_model,
-                    chat_template=chat_template,
-                    output_dir=output_dir,
-                    resume=resume,
-                    hours=hours,
-                    deadline=deadline,
-                    manual=manual,
-                    overrides=tuple(overrides or ()),
-                )
-            )
+            launch = choose(choice)
         except AlreadyFinished as done:
             typer.echo(str(done), err=json)
             return
@@ -103,6 +108,23 @@ def train_command(show: Show) -> Callable[..., None]:
         raise typer.Exit(show(launch.directory, lambda: last_words(started)))
 
     return train
+
+
+def _check(choice: Choice, *, as_json: bool) -> int:
+    from engine.training.check import Row, run_check
+
+    def tell(row: Row) -> None:
+        typer.echo(f"{row.verdict:<5} {row.name:<14} {row.text}")
+
+    table = run_check(choice) if as_json else run_check(choice, tell)
+    if as_json:
+        import orjson
+
+        typer.echo(orjson.dumps(table.to_json(), option=orjson.OPT_INDENT_2).decode())
+    else:
+        end = "This start is refused: see `fail` above." if table.code else "A run with these options can start."
+        typer.echo(f"\n{end} Checked in {table.seconds:.0f} s; nothing was left behind.")
+    return int(table.code)
 
 
 def _foreground(launch: Launch, *, json: bool) -> int:

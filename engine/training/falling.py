@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from configs.errors import UserError
+from configs.errors import ConfigError
 from engine.data.batches import Bin, make_bins
 from engine.data.example import Example
 from engine.model.forward import forward_loss, valid_tokens
@@ -37,7 +37,7 @@ LEARNED = 0.05
 """Nats: where the loss starts below this, there is nothing left to learn from these conversations."""
 
 
-class DoesNotLearn(UserError):  # noqa: N818  (what happened)
+class DoesNotLearn(ConfigError):  # noqa: N818  (what happened)
     """The gradient does not lower the loss."""
 
 

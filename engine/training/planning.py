@@ -76,7 +76,8 @@ def plan_again(session: Session, trainer: Trainer) -> Planned:
     memory = premises.as_asked()
     work = work_of(session, trainer.prepared)
     plan = make_plan(work, costs, manual=session.launch.manual, memory=memory, adjusted=trainer.plan.adjusted)
-    _remember(premises, memory, costs, {"init_s": passed_s - trainer.plan.made_s})
+    if not session.rehearsed:
+        _remember(premises, memory, costs, {"init_s": passed_s - trainer.plan.made_s})
     return _tell(session, plan, work, premises)
 
 

@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-import shutil
+from pathlib import Path
 
 import torch
 
-from engine.checkpoint.space import checkpoint_bytes, free_bytes_needed, shortage
-from engine.plan.shape import shape_of, trainable
+from configs.schema import Config
+from engine.checkpoint.space import shortage
+from engine.plan.disk import Disk
+from engine.plan.shape import BaseShape, shape_of, trainable
 from engine.training.session import Session
 from states.events import MessageLogged
 
 LARGE_BASE_BYTES = 100 * 2**30
 """Free disk advised for a 12B base with its checkpoints."""
-LARGE_HINT = "12b"
+
+LARGE = 10_000_000_000
+"""Parameters from which a base counts as one."""
 
 
 def preflight(session: Session) -> None:
     """Look at disk and card and warn about what will hurt later."""
     with session.task("check the machine"):
-        usage = shutil.disk_usage(session.rundir.path)
-        name = session.config.training.base_model.lower()
-        if LARGE_HINT in name and usage.free < LARGE_BASE_BYTES:
-            _warn(
-                session,
-                f"{usage.free / 2**30:.0f} GiB are free on the disk of {session.rundir.path}; 100 GiB are advised for "
-                "a 12B base with its checkpoints. Free some, or lower save_total_limit.",
-            )
-        one = checkpoint_bytes(trainable(shape_of(session.base), session.config.moe))
-        short = shortage(session.rundir.path, free_bytes_needed(one, session.config.training.save_total_limit))
-        if short is not None:
-            _warn(session, short)
-        if LARGE_HINT in name and not torch.cuda.is_available():
-            _warn(session, "torch sees no GPU here: a 12B base will not train on a CPU in any window worth paying for.")
+        for text in concerns(session.config, shape_of(session.base), session.rundir.path):
+            session.emit(MessageLogged(level="WARNING", logger="stint.preflight", text=text))
 
 
-def _warn(session: Session, text: str) -> None:
-    session.emit(MessageLogged(level="WARNING", logger="stint.preflight", text=text))
+def concerns(config: Config, shape: BaseShape, directory: Path) -> list[str]:
+    """Sentences on what is short for a run of `config` in `directory`, which need not exist."""
+    found = []
+    disk = Disk.of(directory, trainable=trainable(shape, config.moe), keep=config.training.save_total_limit)
+    if shape.params >= LARGE and disk.free < LARGE_BASE_BYTES:
+        found.append(
+            f"{disk.free / 2**30:.0f} GiB are free on the disk of {directory}; 100 GiB are advised for a 12B base with "
+            "its checkpoints. Free some, or lower save_total_limit."
+        )
+    short = shortage(directory, disk.needed)
+    if short is not None:
+        found.append(short)
+    if shape.params >= LARGE and not torch.cuda.is_available():
+        found.append("torch sees no GPU here: a 12B base will not train on a CPU in any window worth paying for.")
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from engine.run.signals import Flags
 from engine.training.launch import Launch
 from engine.training.orders import Orders
 from engine.training.progress import Progress
-from states.events import Event, RunUnpaused, TaskCompleted, TaskProgressed, TaskStarted
+from states.events import Event, RunFailed, RunUnpaused, TaskCompleted, TaskProgressed, TaskStarted
 from states.lifecycle import Lifecycle
 from states.phases import Phase
 
@@ -47,6 +48,11 @@ class Session:
     paused_at: float | None = None
     warned: bool = False
     """Whether the approaching deadline was announced."""
+    untold: deque[Callable[[], None]] = field(default_factory=deque)
+    """Tells of steps whose numbers the device may still owe, oldest first."""
+    _settling: bool = False
+    rehearsed: bool = False
+    """Whether this only checks a start, which leaves nothing behind."""
     saved_mono: float = field(default_factory=time.monotonic)
     """When the last checkpoint was written, for the interval between two."""
     started_mono: float = field(default_factory=time.monotonic)
@@ -73,8 +79,25 @@ class Session:
         return self.progress.step if self.progress else 0
 
     def emit(self, event: Event) -> None:
-        """Record a fact."""
+        """Record a fact, after the steps that came before it; a failure at once, as a failed device may owe for ever."""
+        if isinstance(event, RunFailed):
+            self.untold.clear()
+        self.settle()
         self.bus.emit(event)
+
+    def settle(self, *, but: int = 0) -> None:
+        """Tell the steps taken so far, `but` the newest, in their order; raises what telling them raises."""
+        if self._settling:
+            return  # called by what is being told
+        self._settling = True
+        try:
+            while len(self.untold) > but:
+                self.untold.popleft()()
+        except BaseException:
+            self.untold.clear()
+            raise
+        finally:
+            self._settling = False
 
     def remaining_s(self) -> float | None:
         """Seconds until the paid window closes; None where there is none."""
