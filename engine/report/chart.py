@@ -54,6 +54,8 @@ class LineChart:
     from_zero: bool = False
     top: float | None = None
     """The axis ends here."""
+    span: tuple[float, float] | None = None
+    """What the axis shows at least, so that a tremble does not look like a fall."""
     kind: str = "line"
 
 

@@ -25,6 +25,9 @@ def report(
         str | None, typer.Option(help="W&B run to name in it. Default: the one that was recorded.", show_default=False)
     ] = None,
     format: Annotated[str, typer.Option(help="Which files, with commas between.")] = ",".join(FORMATS),
+    output: Annotated[
+        Path | None, typer.Option(help="Write one file of this name; its ending says which.", show_default=False)
+    ] = None,
     model_path: Annotated[Path | None, typer.Option(hidden=True)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print report.json instead of a summary.")] = False,
 ) -> None:
@@ -34,6 +37,10 @@ def report(
     if run is not None and model_path is not None and run != model_path:
         raise UsageError("RUN and --model-path name two directories; give one of them.")
     chosen = _formats(format)
+    if output is not None:
+        if output_dir is not None:
+            raise UsageError("--output names one file and --output-dir a folder for all; give one of them.")
+        chosen = _formats(output.suffix.removeprefix("."))
     if output_dir is not None and output_dir.exists() and not output_dir.is_dir():
         raise UsageError(f"--output-dir {output_dir} is a file. Name a folder.")
     rundir = find_run(run if run is not None else model_path)
@@ -42,7 +49,9 @@ def report(
     from engine.report.write import write_report
     from states.text import clean
 
-    told, written = write_report(rundir, output_dir, formats=chosen, wandb_run_id=wandb_run_id)
+    folder = output.parent if output is not None else output_dir
+    name = output.name if output is not None else None
+    told, written = write_report(rundir, folder, formats=chosen, name=name, wandb_run_id=wandb_run_id)
     if json:
         sys.stdout.write(dump(told).decode())
     else:

@@ -162,6 +162,16 @@ class Story:
         return self.liveness in {Liveness.STOPPED, Liveness.STOPPING, Liveness.LOST}
 
     @property
+    def wanted_steps(self) -> int:
+        """The steps that the configured epochs take; a plan may have cut them to fit the window. 0 is unknown."""
+        if self.plan is None:
+            return 0
+        section = self.view.config.get("training")
+        epochs = section.get("num_train_epochs") if isinstance(section, dict) else None
+        wanted = epochs * self.plan.steps_per_epoch if isinstance(epochs, int) else 0
+        return max(wanted, self.plan.planned_steps)
+
+    @property
     def base(self) -> Evaluation | None:
         """The untouched model on the whole validation set."""
         return next((each for each in self._whole if each.step == 0), None)

@@ -41,7 +41,14 @@ def _ending(story: Story) -> tuple[str, str, str]:
         return "warn", f"Cancelled {who} after {steps}", f"Nothing was finalised. {code}"
     match end.reason:
         case Reason.TARGET:
-            return "good", f"Finished: all {plural(end.step, 'planned step')} done", f"Nothing cut it short. {code}"
+            wanted = story.wanted_steps
+            cut = (
+                f"The window holds {end.step:,} of the {wanted:,} steps that all epochs take."
+                if wanted > end.step
+                else ""
+            )
+            why = f"{cut or 'Nothing cut it short.'} {code}"
+            return "good", f"Finished: all {plural(end.step, 'planned step')} done", why
         case Reason.EARLY_STOP:
             best = f", which was {loss(end.best_loss)} at step {count(end.best_step)}" if end.best_step else ""
             why = f"The validation loss stopped improving on its best{best}. {code}"
@@ -79,9 +86,9 @@ def _without_end(story: Story) -> tuple[str, str, str]:
 
 def _steps(story: Story) -> str:
     done = story.view.progress.step
-    planned = story.first_plan.planned_steps if story.first_plan else 0
-    if planned and planned != done:
-        return f"{done:,} of {plural(planned, 'planned step')}"
+    wanted = story.wanted_steps
+    if wanted > done:
+        return f"{done:,} of {plural(wanted, 'step')}"
     return plural(done, "step")
 
 

@@ -34,18 +34,20 @@ def write_report(
     output: Path | None = None,
     *,
     formats: Sequence[str] = tuple(FILES),
+    name: str | None = None,
     wandb_run_id: str | None = None,
     ended: bool = False,
 ) -> tuple[Report, list[Path]]:
     """Tell the run in `rundir` and write it into `output`, by default the run directory; returns what was written.
 
+    `name` takes the place of the usual file name, for one format;
     `ended` as for `gather`. Raises `ReportError` where the disk refuses, naming the file.
     """
     report = compose(gather(rundir, wandb_run_id=wandb_run_id, ended=ended))
     folder = rundir.path if output is None else output
     written = []
-    for form in (name for name in FILES if name in formats):
-        path = folder / FILES[form]
+    for form in (each for each in FILES if each in formats):
+        path = folder / (name or FILES[form])
         body = _RENDER[form](report)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

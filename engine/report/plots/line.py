@@ -19,6 +19,7 @@ def draw(canvas: Canvas, chart: LineChart) -> None:
     ys = [y for curve in curves for y in (*(y for _, y in curve.points), *curve.low, *curve.high)]
     ys = [y for y in ys if math.isfinite(y)]
     ys += [level.at for level in chart.levels if _near(level.at, ys)]
+    ys += chart.span or ()
     low, high = widened(min(ys), max(ys), from_zero=chart.from_zero, top=chart.top)
     named = [curve for curve in curves if curve.name and not curve.faint]
     width = max((canvas.theme.width(_label(curve, chart)) for curve in named), default=0.0)

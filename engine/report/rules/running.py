@@ -111,16 +111,19 @@ def slower_than_planned(story: Story) -> Advice | None:
 
 def deadline_cut(story: Story) -> Advice | None:
     """The window ended the run before its steps were done."""
-    end, plan = story.view.ending, story.first_plan
-    if end is None or plan is None or end.reason is not Reason.DEADLINE or not plan.planned_steps:
+    end, plan = story.view.ending, story.plan
+    if end is None or plan is None or end.outcome is not Outcome.FINISHED:
         return None
-    part = end.step / plan.planned_steps
+    if end.reason not in {Reason.DEADLINE, Reason.TARGET}:
+        return None
+    wanted = story.wanted_steps
+    part = end.step / wanted if wanted else 1.0
     if part >= 1:
         return None
     window = story.view.window
     length = (window.deadline_wall or 0.0) - (window.opened_wall or 0.0)
     needed = length / max(part, 0.01) / 3600.0
-    epochs = (plan.epochs * part) if plan.epochs else 0.0
+    epochs = end.step / plan.steps_per_epoch if plan.steps_per_epoch else 0.0
     changes = [change(story, "training.max_training_hours", f"{needed:.2g}")] if length > 0 else []
     if epochs >= 1:
         changes.append(change(story, "training.num_train_epochs", int(epochs)))
@@ -129,8 +132,9 @@ def deadline_cut(story: Story) -> Advice | None:
     return Advice(
         rule="deadline-cut",
         tone="warn",
-        title="The deadline cut the run",
-        evidence=f"{end.step:,} of {plan.planned_steps:,} planned steps ({share(part, 0)}) in {duration(length)}.",
+        title="The window was too short for all epochs",
+        evidence=f"{end.step:,} of the {wanted:,} steps that all epochs take ({share(part, 0)}), in a window of "
+        f"{duration(length)}.",
         value=part,
         limit=1.0,
         advice="Give it more time or less to do: one of these, or a smaller sample of the data "

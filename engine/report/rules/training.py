@@ -215,7 +215,7 @@ def few_evaluations(story: Story) -> Advice | None:
 
 def stopped_early_early(story: Story) -> Advice | None:
     """An early stop in the first half may have been a plateau."""
-    end, plan = story.view.ending, story.first_plan
+    end, plan = story.view.ending, story.plan
     if end is None or plan is None or end.reason is not Reason.EARLY_STOP or not plan.planned_steps:
         return None
     part = end.step / plan.planned_steps

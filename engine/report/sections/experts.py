@@ -78,15 +78,18 @@ def _layers_over_time(story: Story, experts: int) -> Figure:
 
 
 def _entropy(story: Story, experts: int) -> Figure:
+    balanced = math.log(experts)
+    wanted = balanced / math.log(4)
     return Figure(
         title="Routing entropy, nats",
         chart=LineChart(
             curves=(curve(story.view.routing_entropy, "", "green"),),
             levels=(
-                Level(at=math.log(experts), label=f"balanced {math.log(experts):.2f}"),
-                Level(at=math.log(experts) / math.log(4), label="wanted: above"),
+                Level(at=balanced, label=f"balanced {balanced:.2f}"),
+                Level(at=wanted, label=f"wanted: above {wanted:.2f}"),
             ),
-            y_format=".3f",
+            y_format=".2f",
+            span=(wanted, balanced),
         ),
         caption="Of usage, mean over layers.",
     )

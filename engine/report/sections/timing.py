@@ -109,7 +109,8 @@ def _pace(story: Story) -> list[tuple[str, str]]:
     if first is not None and plan is not None:
         told = [f"{count(each.tokens_per_s)} ({each.source})" for each in (first, plan)]
         rows.append(("Tokens a second, planned", ", ".join(told if first is not plan else told[:1])))
-        rows.append(("Steps", f"{view.progress.step:,} done, {first.planned_steps:,} planned at first"))
+        planned = f"{first.planned_steps:,} planned at first, {plan.planned_steps:,} after measuring"
+        rows.append(("Steps", f"{view.progress.step:,} done; {planned}, {story.wanted_steps:,} for all epochs"))
     rows.append(("Attempts", count(len(story.attempts))))
     return rows
 

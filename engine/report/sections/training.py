@@ -103,6 +103,7 @@ def _machine(story: Story) -> list[Block]:
             from_zero=True,
             y_format="bytes",
             levels=(Level(at=float(total), label=f"installed {size(total)}"),) if total else (),
+            span=(0.0, float(total)) if total else None,
         )
         blocks.append(_figure("GPU memory", chart))
         return blocks
