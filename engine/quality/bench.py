@@ -36,6 +36,8 @@ class Settings:
     """Length at which a reply is cut off."""
     stimuli: str | None = None
     """A person's own cases for the safety and bias checks."""
+    locale: str = "en-US"
+    """Whose crisis services a reply may name."""
     show_text: bool = False
 
 

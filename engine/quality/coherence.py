@@ -49,8 +49,14 @@ def coherence(bench: Bench) -> Iterator[Section]:
     lengths = _both(said, lambda replies: _length(replies, said.references, seed))
     varied = _both(said, lambda replies: _value(distinct([reply.text for reply in replies])))
     speakers = ((bench.tuned, said.tuned), (bench.base, said.base))
-    gain, base_gain = (_gain(bench, speaker, said.contexts, said.references) for speaker, _ in speakers)
-    own, base_own = (_own(bench, speaker, said.contexts, replies) for speaker, replies in speakers)
+    found: list[Measure | None] = []
+    bench.progress("context gain", 0, 4)
+    for speaker, replies in speakers:
+        found.append(_gain(bench, speaker, said.contexts, said.references))
+        bench.progress("context gain", len(found), 4)
+        found.append(_own(bench, speaker, said.contexts, replies))
+        bench.progress("context gain", len(found), 4)
+    gain, own, base_gain, base_own = found
     count = len(said.tuned)
     checks = (
         _held(ended, f"at least {ENDED:.0%}", ended.tuned is not None and ended.tuned.value >= ENDED),
@@ -142,12 +148,7 @@ def _gain(bench: Bench, speaker: Speaker, contexts: Sequence[Sequence[Turn]], re
     if len(contexts) < 2:
         return None
     shuffled = [*contexts[1:], contexts[0]]
-    total = 2 * len(contexts)
-    bench.progress("context gain", 0, total)
-    true = speaker.scores(contexts, replies)
-    bench.progress("context gain", len(contexts), total)
-    other = speaker.scores(shuffled, replies)
-    bench.progress("context gain", total, total)
+    true, other = speaker.scores(contexts, replies), speaker.scores(shuffled, replies)
     pairs = zip(true, other, strict=True)
     return mean([(there.nll - here.nll) / here.tokens for here, there in pairs], seed=bench.settings.seed)
 

@@ -55,7 +55,7 @@ def perplexity(bench: Bench) -> Iterator[Section]:
         check("gain", "Loss saved over the base", "nats", _gain(columns, seed), None),
     )
     rows = [_row(name, columns[domains == index], seed) for index, name in enumerate(bench.held.domains)]
-    heads = ("domain", "conversations", "tokens", "base loss", "loss", "perplexity", "low", "high")
+    heads = ("domain", "n", "tokens", "base loss", "loss", "perplexity", "low", "high")
     told = " ".join(bench.held.notes)
     yield Section(
         name="perplexity",
@@ -72,7 +72,7 @@ def perplexity(bench: Bench) -> Iterator[Section]:
                 title="By domain",
                 columns=heads,
                 rows=tuple(row for row in rows if row),
-                caption="low and high: 95% interval of the perplexity, over conversations",
+                caption="n: conversations; low and high: 95% interval of the perplexity, over them",
             ),
         ),
     )

@@ -1,0 +1,105 @@
+"""An evaluation's folder: each finished part is on disk before the next begins, and a later start takes it up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import orjson
+
+from configs.errors import UsageError
+from engine.data.conversation import Turn
+from engine.quality.findings import Evaluation, Section, from_json, to_json
+from engine.quality.markdown import markdown
+from engine.quality.speaker import Reply
+from engine.run.rundir import write_json
+
+JSON: Final = "evaluation.json"
+TEXT: Final = "evaluation.md"
+REPLIES: Final = "replies.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What an earlier start finished on the same model, data and settings."""
+
+    parts: Mapping[str, tuple[Section, ...]]
+    seconds: float
+
+
+class EvaluationFolder:
+    """Where an evaluation is written, for its owner alone."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self) -> None:
+        """Make it, and make sure of it before anything costs time. Raises `UsageError`."""
+        os.umask(0o077)
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            probe = self.path / f".{os.getpid()}.tmp"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise UsageError(
+                f"The evaluation cannot be written into {self.path}: {error.strerror}. Name another folder with "
+                "--output-dir."
+            ) from error
+
+    def load(self, key: str) -> Kept | None:
+        """What is finished for `key`; None where nothing is, or it was made of something else."""
+        try:
+            told: dict[str, Any] = orjson.loads((self.path / JSON).read_bytes())
+            if told["key"] != key:
+                return None
+            sections = {section.name: section for section in from_json(told).sections}
+            parts = {str(name): tuple(sections[each] for each in members) for name, members in told["finished"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return Kept(parts=parts, seconds=float(told["seconds"])) if parts else None
+
+    def holds_another(self, key: str) -> bool:
+        """Whether an evaluation of something else is here, which a new one replaces."""
+        try:
+            told = orjson.loads((self.path / JSON).read_bytes())
+        except (OSError, ValueError):
+            return False
+        return isinstance(told, dict) and told.get("key") != key
+
+    def save(self, evaluation: Evaluation, key: str, finished: Mapping[str, Sequence[str]]) -> None:
+        """Replace both files; a reader sees the old ones or the new. `finished`: section names by part."""
+        write_json(self.path / JSON, {**to_json(evaluation), "key": key, "finished": finished})
+        staged = self.path / f".{TEXT}.{os.getpid()}.tmp"
+        staged.write_text(markdown(evaluation), encoding="utf-8", errors="backslashreplace")
+        staged.replace(self.path / TEXT)
+
+
+class ReplyFile:
+    """Generated replies, kept only where a person asked for them."""
+
+    def __init__(self, path: Path, *, fresh: bool) -> None:
+        self._stream: TextIO = path.open("w" if fresh else "a", encoding="utf-8", errors="backslashreplace")
+        self.part = ""
+
+    def add(self, model: str, contexts: Sequence[Sequence[Turn]], replies: Sequence[Reply]) -> None:
+        """One line a reply, as `model` (`trained` or `base`) wrote it."""
+        for turns, reply in zip(contexts, replies, strict=True):
+            line = {
+                "part": self.part,
+                "model": model,
+                "context": [{"role": str(turn.role), "text": turn.text} for turn in turns],
+                "reply": reply.text,
+                "tokens": reply.tokens,
+                "ended": reply.ended,
+                "shares": list(reply.shares),
+            }
+            self._stream.write(orjson.dumps(line).decode() + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """No more lines."""
+        self._stream.close()
