@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("stint", "torch", "transformers", "textual", "orjson")
+PACKAGES = ("stint", "torch", "transformers", "peft", "accelerate", "trl", "textual", "orjson")
 
 
 def machine() -> dict[str, Any]:
