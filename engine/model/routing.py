@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from engine.model.gates import GateOverride
+from engine.model.late import Late
 from engine.model.spec import AdapterSpec
 from engine.model.tally import Layout, RoutingSample, count_owners
 from engine.model.typed import apply
@@ -48,6 +49,18 @@ class Due:
     book: torch.Tensor
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateSample:
+    """A routing sample on its way to the host."""
+
+    layout: Layout
+    counted: Late
+
+    def read(self) -> RoutingSample | None:
+        """The sample, None when there is nothing; waits for the copy where it is not there yet."""
+        return self.layout.read(self.counted.read())
+
+
 class Routing:
     """State of all routers of one model; a model without routers has one with no layers, and everything is a no-op."""
 
@@ -76,22 +89,32 @@ class Routing:
         self._strength = self.balance_weight * ramp * self.num_experts / tokens
         self._step.zero_()
 
-    def end_step(self) -> None:
-        """The optimizer moved: fold the step's own counts into the usage average and into the window."""
-        counts = self.layout.counts(self._step)
+    def end_step(self, accepted: torch.Tensor | None = None) -> None:
+        """Fold the step's own counts into the usage average and into the window.
+
+        Where `accepted`, a bool on the device, is false, the optimizer did not move and the step leaves no trace.
+        """
+        step = self._step if accepted is None else torch.where(accepted, self._step, 0.0)
+        counts = self.layout.counts(step)
         total = counts.sum(-1, keepdim=True)
         share = (counts / total.clamp(min=1)).to(self.usage.dtype)
         self.usage.copy_(torch.where(total > 0, self.usage * self.decay + share * (1.0 - self.decay), self.usage))
-        self._window += self._step
+        self._window += step
         self._step.zero_()
 
     def discard_step(self) -> None:
-        """The step was rejected: it leaves no trace."""
+        """The step was given up before its end: it leaves no trace."""
         self._step.zero_()
 
     def sample(self) -> RoutingSample | None:
         """What training did since the last sample, with one copy to the host; None when there is nothing."""
         return _take(self.layout, self._window)
+
+    def sample_later(self) -> LateSample:
+        """The same, to be read when the device has brought it back."""
+        late = LateSample(layout=self.layout, counted=Late.of(self._window))
+        self._window.zero_()
+        return late
 
     def sample_evaluation(self) -> RoutingSample | None:
         """What evaluation did since the last sample."""

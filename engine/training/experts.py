@@ -13,10 +13,18 @@ from engine.training.trainer import Trainer
 from states.events import ExpertsExamined, ExpertsSampled
 
 
-def tell_sample(session: Session, trainer: Trainer, sample: RoutingSample, *, source: str, window_steps: int) -> None:
-    """Record a routing sample of `train` or `eval`, and every alarm it raises or ends."""
+def tell_sample(
+    session: Session,
+    trainer: Trainer,
+    sample: RoutingSample,
+    *,
+    source: str,
+    window_steps: int,
+    step: int | None = None,
+) -> None:
+    """Record a routing sample of `train` or `eval`, of this step unless told, and every alarm it raises or ends."""
     event = ExpertsSampled(
-        step=session.step,
+        step=session.step if step is None else step,
         source=source,
         window_steps=window_steps,
         counts=sample.counts,

@@ -73,13 +73,9 @@ def one_step(session: Session, trainer: Trainer) -> None:
     rate = learning_rate(before.horizon, trainer.config.training.learning_rate)
     started = time.perf_counter()
     stats = step_in_memory(session, trainer, rate=rate, ramp=trainer.balance_ramp(before.step))
-    step_s = time.perf_counter() - started
-    trainer.pace.stepped(step_s)
-    session.progress = before.stepped(
-        tokens=stats.tokens, targets=stats.targets, step_s=step_s, rejected=stats.rejected is not None
-    )
+    session.progress = before.stepped(tokens=stats.tokens, targets=stats.targets)
+    report_step(session, trainer, stats, rate=rate, host_s=time.perf_counter() - started)
     move_horizon(session, trainer)
-    report_step(session, trainer, stats, rate=rate, step_s=step_s)
 
     if session.life.phase is Phase.WARMUP and session.warmed_up():
         session.life.fire(Trigger.ADVANCE)  # -> Main

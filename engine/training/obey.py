@@ -30,6 +30,7 @@ def obey(session: Session, trainer: Trainer) -> Reason | None:
 
 
 def _carry_out(session: Session, trainer: Trainer, order: Order) -> Reason | None:
+    session.settle()
     inbox = session.orders.inbox
     detail = ""
     match order.command:

@@ -40,7 +40,7 @@ def open_session(stack: ExitStack, launch: Launch, rundir: RunDir, *, json: bool
     sessions: list[Session] = []
 
     def announce(change: Change) -> None:
-        bus.emit(
+        session.emit(
             PhaseChanged(
                 old=change.old, new=change.new, trigger=change.trigger, step=session.step, reason=change.reason
             )

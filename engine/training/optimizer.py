@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
 from configs.schema import TrainingConfig
@@ -36,3 +37,14 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Give every group its share of `rate`."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
+
+
+def step_where(optimizer: torch.optim.Optimizer, accepted: Tensor) -> None:
+    """One update where `accepted`, a bool on the device, is true; else neither parameters nor moments change.
+
+    The fused kernel reads the answer itself, through the door that torch keeps for its gradient scaler, so that the
+    host need not know it.
+    """
+    optimizer.found_inf = accepted.logical_not().to(torch.float32)  # type: ignore[attr-defined]
+    optimizer.step()
+    del optimizer.found_inf  # type: ignore[attr-defined]

@@ -54,13 +54,14 @@ class Progress:
         rest = {name: value for name, value in data.items() if name not in ("horizon", "patience")}
         return cls(horizon=Horizon.from_json(data["horizon"]), patience=Patience.from_json(data["patience"]), **rest)
 
-    def stepped(self, *, tokens: int, targets: int, step_s: float, rejected: bool) -> Progress:
-        """After one optimizer step."""
+    def stepped(self, *, tokens: int, targets: int) -> Progress:
+        """After one optimizer step, of which only that it was begun need be known."""
+        return replace(self, step=self.step + 1, tokens=self.tokens + tokens, targets=self.targets + targets)
+
+    def told(self, *, step_s: float, rejected: bool) -> Progress:
+        """After a step came back from the device."""
         return replace(
             self,
-            step=self.step + 1,
-            tokens=self.tokens + tokens,
-            targets=self.targets + targets,
             trained_s=self.trained_s + step_s,
             rejected_steps=self.rejected_steps + 1 if rejected else 0,
         )

@@ -38,6 +38,7 @@ OPTIMIZER = "optimizer.safetensors"
 
 def save_now(session: Session, trainer: Trainer, cause: Cause, *, eval_loss: float | None = None) -> bool:
     """Write a checkpoint of this step boundary, then prune. A failed save is an event, and training goes on."""
+    session.settle()
     before = session.training
     progress = replace(before, saved_step=before.step)
     name = f"checkpoint-{progress.step}"

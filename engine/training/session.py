@@ -79,7 +79,7 @@ class Session:
         return self.progress.step if self.progress else 0
 
     def emit(self, event: Event) -> None:
-        """Record a fact, after the steps that came before it; a failure at once, as a failed device may owe for ever."""
+        """Record a fact, after the steps that came before it; a failure at once: its device may owe for ever."""
         if isinstance(event, RunFailed):
             self.untold.clear()
         self.settle()

@@ -1,4 +1,4 @@
-"""One optimizer step: bins in, one update out. No events, no clocks but its own, no files."""
+"""One optimizer step: bins in, one update out. No events, no files, no waiting for the device."""
 
 from __future__ import annotations
 
@@ -12,22 +12,44 @@ import torch
 from engine.data.batches import make_bins
 from engine.data.example import Example
 from engine.model.forward import forward_loss, valid_tokens
-from engine.training.optimizer import set_rate
+from engine.model.late import DeviceClock, Late
+from engine.training.optimizer import set_rate, step_where
 from engine.training.trainer import Trainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepStats:
-    """What one step did. `loss` is the mean NLL of its target tokens in nats; None where it was not finite."""
+    """What one step did. Whoever reads a number that the device has not brought back yet waits for it."""
 
-    loss: float | None
-    grad_norm: float | None
     tokens: int
     targets: int
     data_s: float
     """Seconds until the bins were ready."""
-    rejected: str | None = None
-    """Why the optimizer did not move."""
+    numbers: Late
+    """(2,): the loss and the norm of the gradient."""
+    clock: DeviceClock
+
+    @property
+    def loss(self) -> float | None:
+        """Mean NLL of the step's target tokens in nats; None where it was not finite."""
+        return _finite(float(self.numbers.read()[0]))
+
+    @property
+    def grad_norm(self) -> float | None:
+        """Before clipping; None where it was not finite."""
+        return _finite(float(self.numbers.read()[1]))
+
+    @property
+    def rejected(self) -> str | None:
+        """Why the optimizer did not move; None where it did."""
+        if self.loss is None:
+            return "the loss is not finite"
+        return "the gradient is not finite" if self.grad_norm is None else None
+
+    @property
+    def device_s(self) -> float | None:
+        """Seconds the step took where the device has a clock of its own."""
+        return self.clock.seconds()
 
 
 def take_step(trainer: Trainer, examples: Sequence[Example], *, rate: float, ramp: float) -> StepStats:
@@ -35,7 +57,7 @@ def take_step(trainer: Trainer, examples: Sequence[Example], *, rate: float, ram
 
     The loss is the mean over the step's target tokens whatever the bins, so bins change memory, never the mathematics.
     `ramp` in [0, 1] scales the balance loss. A non-finite loss or gradient leaves parameters, optimizer and routing
-    statistics as they were.
+    statistics as they were; that is decided where the numbers are, and told when they have come back.
     """
     started = time.perf_counter()
     bins = make_bins(examples, trainer.bin_tokens)
@@ -43,6 +65,7 @@ def take_step(trainer: Trainer, examples: Sequence[Example], *, rate: float, ram
     targets = sum(piece.targets for piece in bins)
     data_s = time.perf_counter() - started
 
+    clock = DeviceClock.start(trainer.device)
     trainer.adapted.routing.begin_step(tokens, ramp=ramp)
     total = torch.zeros((), device=trainer.device)
     for piece in bins:
@@ -50,25 +73,15 @@ def take_step(trainer: Trainer, examples: Sequence[Example], *, rate: float, ram
         torch.autograd.backward(loss)
         total += loss.detach()
     norm = torch.nn.utils.clip_grad_norm_(trainer.parameters, trainer.max_grad_norm)
-    loss_value, norm_value = torch.stack([total, norm.to(total.dtype)]).tolist()
-
-    rejected = None
-    if not math.isfinite(loss_value):
-        rejected = "the loss is not finite"
-    elif not math.isfinite(norm_value):
-        rejected = "the gradient is not finite"
-    if rejected is None:
-        set_rate(trainer.optimizer, rate)
-        trainer.optimizer.step()
-        trainer.adapted.routing.end_step()
-    else:
-        trainer.adapted.routing.discard_step()
+    numbers = torch.stack([total, norm.to(total.dtype)])
+    finite = numbers.isfinite().all()
+    set_rate(trainer.optimizer, rate)
+    step_where(trainer.optimizer, finite)
+    trainer.adapted.routing.end_step(finite)
     trainer.optimizer.zero_grad(set_to_none=True)
-    return StepStats(
-        loss=loss_value if math.isfinite(loss_value) else None,
-        grad_norm=norm_value if math.isfinite(norm_value) else None,
-        tokens=tokens,
-        targets=targets,
-        data_s=data_s,
-        rejected=rejected,
-    )
+    clock.stop()
+    return StepStats(tokens=tokens, targets=targets, data_s=data_s, numbers=Late.of(numbers), clock=clock)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -11,7 +11,7 @@ from engine.model.heap import keep_freed_memory
 
 
 def fresh_pages(rounds: int) -> int:
-    """Pages that the kernel cleared for rounds of tensors held together, 16 MiB each: more than glibc keeps by itself."""
+    """Pages that the kernel cleared for rounds of tensors of 16 MiB held together, more than glibc keeps by itself."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(rounds):
         held = [torch.ones(1 << 22) for _ in range(4)]

@@ -76,7 +76,7 @@ class Simulated:
         """As the loop does it: the step, the horizon, then what is due."""
         took = self.spend(self.step_s)
         self.pace.stepped(took)
-        self.progress = self.progress.stepped(tokens=1, targets=1, step_s=took, rejected=False)
+        self.progress = self.progress.stepped(tokens=1, targets=1).told(step_s=took, rejected=False)
         move_horizon(self, self)  # type: ignore[arg-type]
         self.shares.append(self.progress.horizon.u)
         best = self.step % self.eval_every == 0 and self.evaluated() and self.chance.random() < 0.5
