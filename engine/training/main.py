@@ -16,6 +16,7 @@ from engine.training.launch import Launch
 from engine.training.on_finish import on_finish
 from engine.training.opening import open_session
 from engine.training.orders import Aborted
+from engine.training.report_after import leave_report, promise_report
 from engine.training.session import Session
 from states.events import MessageLogged, RunFailed, RunStopped
 from states.phases import ExitCode, Phase, Reason, Trigger, exit_code, outcome
@@ -48,6 +49,7 @@ def _run(launch: Launch, rundir: RunDir, *, json: bool, quiet: bool) -> ExitCode
         result = outcome(reason, finalized=finalized)
         code = failed_code or exit_code(result)
         session.orders.inbox.expire_all(session.step)
+        promised = promise_report(session, result)
         progress = session.progress
         patience = progress.patience if progress else None
         session.emit(
@@ -65,6 +67,8 @@ def _run(launch: Launch, rundir: RunDir, *, json: bool, quiet: bool) -> ExitCode
                 checkpoint=f"checkpoint-{progress.saved_step}" if progress and progress.saved_step >= 0 else None,
             )
         )
+        if promised:
+            leave_report(session)
     return code
 
 
