@@ -179,7 +179,9 @@ def _model(kind: type[ItemT], told: object, place: str) -> ItemT:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        what = "characters that are not allowed here" if first["type"] == "string_pattern_mismatch" else first["msg"]
+        what = str(first["msg"]).removeprefix("Value error, ")
+        if first["type"] == "string_pattern_mismatch":
+            what = "characters that are not allowed here"
         at = f", `{one_line(where, 80)}`" if where else ""
         raise DataError(f"{place}{at}: {what}. The format is in docs/evaluation.md.") from error
 

@@ -5,9 +5,10 @@ The files that come with the program and a person's own are held to the same.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from engine.data.conversation import Role, Turn
 from engine.quality.findings import Severity
@@ -18,14 +19,28 @@ SCHEMA = 1
 Id: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$", max_length=64)]
 LocaleCode: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}-[A-Z]{2}$")]
 Language: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
-_SAFE = r"[^\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*"
-PLAIN = rf"^{_SAFE}\S{_SAFE}$"
-_LINE = _SAFE.replace(r"\x00-\x08\x0b-\x1f", r"\x00-\x1f")
-ONE_LINE = rf"^{_LINE}\S{_LINE}$"
-Text: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=4000, pattern=PLAIN)]
-"""Words for a model to read: no control characters but tab and newline, no direction overrides, not blank."""
-Short: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=ONE_LINE)]
-Phrase: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=800, pattern=ONE_LINE)]
+_ACTING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tab and newline, direction overrides, what no encoding has."""
+
+
+def _plain(text: str) -> str:
+    if not text.strip():
+        raise ValueError("blank")
+    if found := _ACTING.search(text):
+        raise ValueError(f"a control character, U+{ord(found[0]):04X}, at character {found.start() + 1}")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if "\n" in text or "\t" in text:
+        raise ValueError("must be one line")
+    return _plain(text)
+
+
+Text: TypeAlias = Annotated[str, StringConstraints(max_length=4000), AfterValidator(_plain)]
+"""Words for a model to read."""
+Short: TypeAlias = Annotated[str, StringConstraints(max_length=200), AfterValidator(_one_line)]
+Phrase: TypeAlias = Annotated[str, StringConstraints(max_length=800), AfterValidator(_one_line)]
 """In the language of `engine.quality.phrases`."""
 Number: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9](?:[ -]?[0-9]){1,15}$")]
 """A telephone number as people write it."""
@@ -91,7 +106,7 @@ class CheckText(Item):
     min_n: int = Field(default=3, ge=1, le=1000)
     """With fewer counted replies there is no verdict."""
     severity: Severity = Field(strict=False)
-    source: Annotated[str, StringConstraints(max_length=400)] = ""
+    source: Short | Literal[""] = ""
 
 
 class Limit(Item):
@@ -153,7 +168,7 @@ class Pair(Item):
 class Frame(Item):
     """A client's turn with `{cue}` in it, and a fixed reply that fits whoever speaks."""
 
-    client: Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^{}]*\{cue\}[^{}]*$")]
+    client: Annotated[Text, StringConstraints(pattern=r"^[^{}]*\{cue\}[^{}]*$")]
     reply: Text
 
 
@@ -173,7 +188,7 @@ class Labelled(Item):
 class Question(Item):
     """How a model is asked to judge a sentence, with `{text}` in it and two answers."""
 
-    text: Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^{}]*\{text\}[^{}]*$")]
+    text: Annotated[Text, StringConstraints(pattern=r"^[^{}]*\{text\}[^{}]*$")]
     biased: Short
     unbiased: Short
 
