@@ -24,6 +24,10 @@ def metrics(view: RunView, record: e.Record) -> dict[str, float]:
             found = _evaluation(evaluation)
         case e.ExpertsSampled(source="train"):
             found = _experts(view)
+        case e.ExpertsAlarmed() as alarm:
+            found = {f"moe/alarm/{alarm.source}/{alarm.rule}": 1.0 if alarm.raised else 0.0}
+        case e.ExpertsExamined() as examined:
+            found = _examination(examined)
         case e.GpuSampled() as gpu:
             found = _gpu(gpu)
         case _:
@@ -55,6 +59,19 @@ def _experts(view: RunView) -> dict[str, float | None]:
         return {}
     shares: dict[str, float | None] = {f"expert_usage/{i}": share for i, share in enumerate(routing.shares)}
     return {**shares, "routing_entropy": routing.entropy, "balance_loss": routing.balance_loss}
+
+
+def _examination(event: e.ExpertsExamined) -> dict[str, float | None]:
+    gap = None if event.routed is None or event.average is None else event.average - event.routed
+    return {
+        "moe/routed_loss": event.routed,
+        "moe/average_loss": event.average,
+        "moe/gap": gap,
+        "moe/mutual_information": event.mutual_information,
+        "moe/mutual_information_by_chance": event.permuted_p99,
+        **{f"moe/forced_loss/{index}": loss for index, loss in enumerate(event.forced)},
+        **{f"moe/ablated_loss/{index}": loss for index, loss in enumerate(event.ablated)},
+    }
 
 
 def _gpu(event: e.GpuSampled) -> dict[str, float | None]:

@@ -40,6 +40,8 @@ _WANTED = (
     e.EvalCompleted,
     e.CheckpointCompleted,
     e.ExpertsSampled,
+    e.ExpertsAlarmed,
+    e.ExpertsExamined,
     e.GpuSampled,
     e.DeadlineReplanned,
     e.RunStopped,

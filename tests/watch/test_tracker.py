@@ -137,6 +137,45 @@ def test_the_numbers_arrive_under_the_names_of_the_training_guide(rundir: RunDir
     assert wandb.run.exit_code == 0
 
 
+def test_alarms_and_the_examination_arrive_too(rundir: RunDir, record: Recorder) -> None:
+    wandb = FakeWandb()
+    sink = tracker(rundir, wandb)
+    alarm = e.ExpertsAlarmed(
+        step=10,
+        source="train",
+        rule="dominant",
+        level="bad",
+        raised=True,
+        layers=(1,),
+        layer=1,
+        expert=2,
+        value=0.6,
+        limit=0.5,
+    )
+    examined = e.ExpertsExamined(
+        step=10,
+        conversations=9,
+        of_conversations=9,
+        tokens=90,
+        targets=40,
+        examine_s=1.0,
+        routed=1.25,
+        average=1.5,
+        forced=(1.5, None),
+        mutual_information=0.2,
+        permuted_p99=0.1,
+    )
+    for event in (*OPENING, step(10), alarm, examined, STOPPED):
+        sink(record(event, 2.0))
+    assert sink.close()
+    told = {name: value for values in wandb.run.logged for name, value in values.items()}
+    assert told["moe/alarm/train/dominant"] == 1.0
+    assert told["moe/gap"] == 0.25
+    assert told["moe/forced_loss/0"] == 1.5
+    assert "moe/forced_loss/1" not in told
+    assert told["moe/mutual_information"] > told["moe/mutual_information_by_chance"]
+
+
 def test_a_loss_that_was_not_finite_is_left_out(rundir: RunDir, record: Recorder) -> None:
     wandb = FakeWandb()
     sink = tracker(rundir, wandb)
