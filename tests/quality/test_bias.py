@@ -136,7 +136,8 @@ def test_the_detector_is_counted_as_by_hand(tmp_path: Path) -> None:
     ]
 
     def cost(told: str, reply: str) -> float:
-        return 1.0 if reply.startswith("Yes") is ("they" in told.partition('"')[2]) else 9.0
+        judged = told.partition('"')[2].partition('"')[0]
+        return 1.0 if reply.startswith("Yes") is ("they" in judged) else 9.0
 
     section = run(cost, stimuli=labelled(tmp_path, sentences))
     found = checks(section)["bias.detector_accuracy"]
