@@ -16,7 +16,7 @@ from configs.commands import app as config_commands
 from engine.checkpoint.commands import app as checkpoint_commands
 from engine.data.commands import app as dataset_commands
 from engine.plan.commands import plan
-from engine.quality.commands import evaluate
+from engine.quality.commands import evaluate, infer
 from engine.release.commands import backup, export, release, restore
 from engine.report.commands import report
 from engine.run.arguments import DEFAULT, Grammar, arrange
@@ -51,6 +51,7 @@ app.command()(backup)
 app.command()(restore)
 app.command()(report)
 app.command()(evaluate)
+app.command()(infer)
 app.add_typer(config_commands, name="config")
 app.add_typer(checkpoint_commands, name="checkpoint")
 app.add_typer(dataset_commands, name="dataset")

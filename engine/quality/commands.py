@@ -97,6 +97,55 @@ def evaluate(
         raise typer.Exit(ExitCode.ERROR)
 
 
+def infer(
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="The same as --model-path.")] = None,
+    model_path: _Model = None,
+    test_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Prompts or conversations, answered at their last client turn.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(metavar="TEXT", help="What a client says.")] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="Talk with it; you are the client.")] = False,
+    temperature: Annotated[float, typer.Option(min=0.0, max=10.0, help="0 takes the likeliest token always.")] = 0.7,
+    top_p: Annotated[float, typer.Option(min=0.01, max=1.0, help="Draw from the fewest tokens that reach this.")] = 0.9,
+    top_k: Annotated[int, typer.Option(min=0, help="Draw from this many tokens at most; 0 for any number.")] = 0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Length at which a reply is cut off.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same replies.")] = 42,
+    base: Annotated[bool, typer.Option("--base", help="The untouched base model: adapters off.")] = False,
+    show_experts: Annotated[bool, typer.Option("--show-experts", help="Say which experts wrote each reply.")] = False,
+    base_model: _Base = None,
+    chat_template: _Template = None,
+    device: _Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line a reply.")] = False,
+) -> None:
+    """Let a trained model answer: a prompt, a file of them, or you. Not for people in crisis."""
+    _prepare()
+    try:
+        from engine.quality.inferring import Request
+        from engine.quality.inferring import infer as answer
+        from engine.quality.sampling import Sampling
+
+        request = Request(
+            model_path=_one(run, model_path),
+            test_file=test_file,
+            prompt=prompt,
+            chat=chat,
+            sampling=Sampling(temperature=temperature, top_p=top_p, top_k=top_k),
+            max_tokens=max_tokens,
+            seed=seed,
+            bare=base,
+            show_experts=show_experts,
+            as_json=as_json,
+            base_model=base_model,
+            chat_template=chat_template,
+            device=device,
+        )
+        done = answer(request)
+    except KeyboardInterrupt:
+        raise typer.Exit(ExitCode.CANCELLED) from None
+    if not done:
+        raise typer.Exit(ExitCode.CANCELLED)
+
+
 def _tell(done: Evaluated, *, as_json: bool, show_text: bool) -> None:
     from engine.quality.findings import to_json
     from engine.quality.showing import open_console, show, show_replies
@@ -132,6 +181,7 @@ def _remark(text: str) -> None:
 
 
 def _print_json(value: Any) -> None:
-    import orjson
+    import json
 
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+    # In ASCII everything that a terminal could obey is spelled out, and still JSON.
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")

@@ -54,15 +54,16 @@ def decode(
     max_tokens: int,
     sampling: Sampling,
     seed: int = 0,
+    first: int = 0,
     stop: Stop = lambda: False,
     heard: Heard = lambda prompt, token: None,
     batch_tokens: int = BATCH_TOKENS,
 ) -> list[Decoded]:
-    """A reply of at most `max_tokens` to each prompt, in the order of the prompts.
+    """A reply of at most `max_tokens` to each prompt, in the order of the prompts; `first` numbers the first of them.
 
     Raises `Interrupted` at the first token after `stop` says so; what was heard until then was said.
     """
-    generators = sampling.generators(len(prompts), seed)
+    generators = sampling.generators(range(first, first + len(prompts)), seed)
     found: dict[int, Decoded] = {}
     for group in _groups(prompts, max_tokens, batch_tokens):
         batch = _Batch(adapted, [prompts[number] for number in group])

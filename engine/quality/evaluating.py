@@ -14,13 +14,14 @@ from configs.errors import UsageError
 from engine.model.adapters import Adapted
 from engine.model.export import CONFIG, EXPERTS, STANDARD, template_digest
 from engine.model.headers import read_json
-from engine.model.routed import find_adapter, open_routed
+from engine.model.routed import find_adapter
 from engine.quality.bench import QUICK, Bench, Settings, file_digest
 from engine.quality.collect import load as load_stimuli
 from engine.quality.evaluation import Part, Run, Subjects
 from engine.quality.findings import Evaluation
 from engine.quality.folder import REPLIES, EvaluationFolder, ReplyFile
 from engine.quality.heldout import HeldOut, held_out
+from engine.quality.opening import open_model
 from engine.quality.parts import PARTS
 from engine.quality.speaker import Progress
 from engine.quality.stopping import stoppable
@@ -70,9 +71,6 @@ def evaluate(
     load_stimuli(request.stimuli, request.locale)
     folder = EvaluationFolder(request.output_dir or subject.evaluation_dir(quick=request.quick))
     folder.open()
-    training = None if subject.config is None else subject.config.training
-    if training is not None and training.threads is not None:
-        torch.set_num_threads(training.threads)
     progress("load the model", 0, 1)
     adapted, tokenizer = open_model(
         subject, request.base_model, device=request.device, chat_template=request.chat_template, domains=held.domains
@@ -114,22 +112,6 @@ def evaluate(
         if record is not None:
             record.close()
     return Evaluated(evaluation=found, folder=folder.path, interrupted=run.interrupted)
-
-
-def open_model(
-    subject: Subject,
-    base: str | None,
-    *,
-    device: str,
-    chat_template: Path | None,
-    domains: tuple[str, ...] | None = None,
-) -> tuple[Adapted, Any]:
-    """The model of a subject; a checkpoint, which has no tokenizer of its own, takes its run's chat template."""
-    config = subject.config
-    if chat_template is None and config is not None and config.training.chat_template is not None:
-        own = (find_adapter(subject.source) / "tokenizer.json").is_file()
-        chat_template = None if own else Path(config.training.chat_template)
-    return open_routed(subject.source, base, device=device, chat_template=chat_template, domains=domains)
 
 
 def _settings(request: Request) -> Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,9 +27,9 @@ class Sampling:
         """Whether chance has no part."""
         return self.temperature == 0.0
 
-    def generators(self, count: int, seed: int) -> list[torch.Generator]:
-        """One for each reply, so that what one draws does not depend on how many others there are."""
-        return [] if self.greedy else [_generator(seed, number) for number in range(count)]
+    def generators(self, numbers: Iterable[int], seed: int) -> list[torch.Generator]:
+        """One for each reply by its number, so that what one draws does not depend on the others."""
+        return [] if self.greedy else [_generator(seed, number) for number in numbers]
 
     def choose(self, logits: Tensor, generators: Sequence[torch.Generator]) -> list[int]:
         """logits: (rows, vocabulary); one token for each row. Raises ConfigError where they are not finite."""

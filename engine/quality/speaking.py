@@ -59,10 +59,14 @@ class ModelSpeaker:
         max_tokens: int,
         sampling: Sampling,
         seed: int,
+        first: int = 0,
         stop: Stop,
         heard: Heard = lambda prompt, token: None,
     ) -> list[Reply]:
-        """The same for prompts in tokens; `heard` is told each token as it comes."""
+        """The same for prompts in tokens; `heard` is told each token as it comes, `first` counts replies before these.
+
+        What is drawn for a reply depends on the seed and its number, not on what it is written together with.
+        """
         with self._as_told():
             found = decode(
                 self._adapted,
@@ -71,6 +75,7 @@ class ModelSpeaker:
                 max_tokens=max_tokens,
                 sampling=sampling,
                 seed=seed,
+                first=first,
                 stop=stop,
                 heard=heard,
             )
