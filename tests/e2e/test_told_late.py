@@ -104,7 +104,7 @@ def test_a_step_is_told_after_the_next_was_begun_and_before_what_follows_it(late
     late.monkeypatch.setattr(
         STEP, lambda *args, **rest: told.append(len(late.events(StepCompleted))) or take_step(*args, **rest)
     )
-    assert late.go(overrides=("training.eval_steps=4")) == ExitCode.FINISHED
+    assert late.go(overrides=("training.eval_steps=4",)) == ExitCode.FINISHED
     behind = [taken - seen for taken, seen in enumerate(told)]
     assert set(behind) == {0, 1}, "never more than one"
     assert sum(behind) >= len(told) // 3, "and no fewer without need"
