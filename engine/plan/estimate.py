@@ -11,7 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from configs.profiles import PROFILES
-from engine.plan.layout import Layout, cadence, cut, fewer_evaluations, fewer_steps, is_late, lay, reserve_s
+from engine.plan.layout import (
+    MOST_RESERVE,
+    Layout,
+    cadence,
+    cut,
+    fewer_evaluations,
+    fewer_steps,
+    is_late,
+    lay,
+    reserve_s,
+)
 from engine.plan.memory import Memory, does_not_fit
 from engine.plan.remedy import nothing_fits
 from engine.plan.sentences import WARMUP_SHARE, Stage, changes, warnings
@@ -108,7 +118,7 @@ def make_plan(
     last = stages[-1]
     warmup = min(work.warmup_steps, int(last.layout.steps * WARMUP_SHARE))
     if is_late(work, last.layout):
-        said = (*said, *nothing_fits(work, last.costs, stages[0].layout, last.layout))
+        said = (*said, *nothing_fits(work, last.costs, stages[0].layout, cut(work, last.costs, last.layout, 1)))
     told = () if said else changes(work, stages, warmup)
     return _plan(work, last, warmup, told, said, () if said else adjusted)
 
@@ -131,6 +141,10 @@ def _stages(
     fewer = shorter
     if is_late(work, shorter.layout):
         fewer = replace(shorter, layout=fewer_steps(work, shorter.costs, shorter.layout))
+    if work.window_s is not None and is_late(work, fewer.layout):
+        # It does not fit, which is said; what is trained all the same is what the loop's own reserve leaves room for.
+        most_s = MOST_RESERVE * work.window_s
+        fewer = replace(shorter, layout=fewer_steps(work, shorter.costs, shorter.layout, most_s))
     return asked, rarer, quicker, shorter, fewer
 
 

@@ -19,6 +19,12 @@ LEAST_CONVERSATIONS = 8
 EXAMINATION = 2.0
 """What examining the experts costs, in evaluations of the whole validation set (`engine/quality/experts.py`)."""
 
+MARGIN = 1.5
+"""Of what Finalize must do, kept for it; the examination comes last, may be cut short and gets what it takes."""
+
+MOST_RESERVE = 1 / 3
+"""Of the window, that Finalize may claim where it does not fit: a tiny window is there to train in."""
+
 REPORT_S = 1.0
 """Reading the best checkpoint again, model card and publication in Finalize."""
 
@@ -33,6 +39,8 @@ class Layout:
     evaluations: int
     checkpoints: int
     estimated_s: dict[str, float]
+    held_s: float
+    """What the loop keeps for Finalize, with a margin (`engine/training/pace.py`)."""
     first_evaluation_s: float
     """Part of `evaluation`: the untouched model on all validation data, before the first step."""
 
@@ -65,11 +73,13 @@ def lay(work: Workload, costs: Costs, steps: int, eval_every: int, *, most_token
     training_s = tokens / costs.tokens_per_s
     # Every evaluation may find a new best, which is saved at once; the clock of the regular ones starts again with it.
     checkpoints = max(int(training_s / work.checkpoint_interval_s), evaluations)
-    finalize_s = costs.finalize_s
-    if finalize_s is None:
+    finalize_s = held_s = costs.finalize_s
+    if finalize_s is None or held_s is None:
         again = 0 if steps % eval_every == 0 else read
-        passes = 1.0 + (EXAMINATION if work.examined else 0.0)
-        finalize_s = (passes * work.eval_tokens + again) * costs.read_s + 2 * costs.save_s + REPORT_S
+        must_s = (work.eval_tokens + again) * costs.read_s + 2 * costs.save_s
+        examination_s = EXAMINATION * work.eval_tokens * costs.read_s if work.examined else 0.0
+        finalize_s = must_s + examination_s + REPORT_S
+        held_s = MARGIN * must_s + examination_s + REPORT_S
     return Layout(
         steps=steps,
         eval_every=eval_every,
@@ -83,23 +93,19 @@ def lay(work: Workload, costs: Costs, steps: int, eval_every: int, *, most_token
             "checkpoints": checkpoints * costs.save_s,
             "finalize": finalize_s,
         },
+        held_s=held_s,
         first_evaluation_s=work.eval_tokens * costs.read_s,
     )
 
 
-def reserve_s(work: Workload, layout: Layout) -> float:
-    """Return the seconds kept for Finalize."""
-    return max(work.reserve_s, layout.estimated_s["finalize"])
+def reserve_s(work: Workload, layout: Layout, most_s: float = float("inf")) -> float:
+    """Return the seconds kept for Finalize, of which its cost claims at most `most_s`."""
+    return max(work.reserve_s, min(layout.held_s, most_s))
 
 
-def room_s(work: Workload, layout: Layout) -> float:
-    """Return the seconds of the window before the reserve begins; infinite without a time limit."""
-    return float("inf") if work.window_s is None else work.window_s - reserve_s(work, layout)
-
-
-def is_late(work: Workload, layout: Layout) -> bool:
-    """Whether a candidate runs into the reserve."""
-    return layout.before_finalize_s > room_s(work, layout)
+def is_late(work: Workload, layout: Layout, most_s: float = float("inf")) -> bool:
+    """Whether a candidate runs into the reserve; never without a time limit."""
+    return work.window_s is not None and layout.before_finalize_s > work.window_s - reserve_s(work, layout, most_s)
 
 
 def fewer_evaluations(work: Workload, costs: Costs, layout: Layout) -> Layout:
@@ -113,14 +119,14 @@ def cut(work: Workload, costs: Costs, layout: Layout, steps: int) -> Layout:
     return lay(work, costs, steps, cadence(work, steps, layout.eval_every), most_tokens=layout.subset_tokens)
 
 
-def fewer_steps(work: Workload, costs: Costs, layout: Layout) -> Layout:
+def fewer_steps(work: Workload, costs: Costs, layout: Layout, most_s: float = float("inf")) -> Layout:
     """Take the most steps that fit before the reserve; one step where none does."""
     low, high = 1, layout.steps
     best = cut(work, costs, layout, low)
     while low < high:
         middle = (low + high + 1) // 2
         candidate = cut(work, costs, layout, middle)
-        if is_late(work, candidate):
+        if is_late(work, candidate, most_s):
             high = middle - 1
         else:
             low, best = middle, candidate

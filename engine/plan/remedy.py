@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from engine.plan.layout import Layout, cadence, is_late, lay, reserve_s
@@ -44,7 +45,7 @@ def window_for(work: Workload, layout: Layout) -> float:
     """Return the seconds of a window that holds `layout` and its reserve."""
     before = layout.before_finalize_s
     share = before * RESERVE_SHARE / (1 - RESERVE_SHARE)
-    return before + max(layout.estimated_s["finalize"], share, work.reserve_s)
+    return before + max(layout.held_s, share, work.reserve_s)
 
 
 def largest_part(work: Workload, costs: Costs) -> tuple[int, int] | None:
@@ -71,5 +72,7 @@ def _fits(work: Workload, costs: Costs, examples: int) -> bool:
 
 
 def _hours(seconds: float) -> str:
-    """Rounded up to tenths, as --hours takes them."""
-    return f"{int(seconds / 360 + 1) / 10:,.1f} hours"
+    """Rounded up, as --hours takes them: to tenths, and to thousandths under an hour."""
+    if seconds < 3600:
+        return f"{math.ceil(seconds / 3.6) / 1000:.3f} hours"
+    return f"{math.ceil(seconds / 360) / 10:,.1f} hours"

@@ -185,7 +185,8 @@ def _tell_plan(name: str, told: list[Event], table: Table, *, notes: bool) -> No
     plan = [event for event in told if isinstance(event, RunPlanned)][-1]
     how = {"assumed": "assumed", "history": "as in an earlier run here", "measured": "measured"}[plan.source]
     whole = duration(sum(plan.estimated_s.values()))
-    text = f"{plan.planned_steps:,} steps in {whole} at {plan.tokens_per_s:,.0f} tokens a second, {how}"
+    steps = "1 step" if plan.planned_steps == 1 else f"{plan.planned_steps:,} steps"
+    text = f"{steps} in {whole} at {plan.tokens_per_s:,.0f} tokens a second, {how}"
     memory = sum(plan.memory_bytes.values())
     if plan.memory_limit is not None:
         text += f"; {size(memory)} of {size(plan.memory_limit)} of memory"

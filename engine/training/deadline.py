@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 
+from engine.plan.layout import MOST_RESERVE
 from engine.training.session import Session
 from engine.training.trainer import Trainer
 from states.budget import Ledger, Verdict
 from states.events import DeadlineApproached, DeadlineReached, DeadlineReplanned
 from states.phases import Reason
 from states.schedule import advance, remaining_steps
-
-MOST_RESERVE = 1 / 3
-"""Of the window, that Finalize's measured cost may claim: a tiny window is there to train in."""
 
 
 def reserve(session: Session, trainer: Trainer) -> float:

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from engine.plan.layout import MARGIN, REPORT_S
+
 WINDOW = 32
 """Steps in the median: enough to shrug off a hiccup, few enough to follow a change of speed within a minute."""
 LEAST = 3
@@ -65,7 +67,7 @@ class Pace:
         The examination comes last and may be cut short: it gets what it should take and no more.
         """
         judged = self.full_eval_s * self.slowdown
-        return 1.5 * (judged + self.eval_s + 2 * self.save_s) + self.examination * judged + 1.0
+        return MARGIN * (judged + self.eval_s + 2 * self.save_s) + self.examination * judged + REPORT_S
 
     def all_in_step_s(self, *, eval_every: int, save_interval_s: float) -> float:
         """Seconds a step takes with its share of the evaluations and saves between steps.

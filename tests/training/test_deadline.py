@@ -36,6 +36,8 @@ class Simulated:
     jitter: float = 0.0
     seed: int = 0
     full_eval_s: float = 0.0
+    bests: float = 0.5
+    """Share of the evaluations that find one, which is saved."""
     now: float = 0.0
     warned: bool = False
     events: list[Event] = field(default_factory=list)
@@ -79,7 +81,7 @@ class Simulated:
         self.progress = self.progress.stepped(tokens=1, targets=1).told(step_s=took, rejected=False)
         move_horizon(self, self)  # type: ignore[arg-type]
         self.shares.append(self.progress.horizon.u)
-        best = self.step % self.eval_every == 0 and self.evaluated() and self.chance.random() < 0.5
+        best = self.step % self.eval_every == 0 and self.evaluated() and self.chance.random() < self.bests
         if best or self.now - self.saved >= 1800.0:
             self.pace.saves.append(self.spend(self.save_s))
             self.saved = self.now
