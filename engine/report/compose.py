@@ -84,7 +84,7 @@ def _summary(story: Story) -> dict[str, Any]:
         "final_perplexity": after,
         "loss_target_met": None if final is None else final < LOSS_TARGET,
         "perplexity_target_met": None if after is None else after < PERPLEXITY_TARGET,
-        "best_step": view.best.step if view.best else None,
+        "best_step": story.best.step if story.best else None,
         "planned_s": sum(plan.estimated_s.values()) if plan else None,
         "actual_s": story.wall_s - story.spent.down,
         "attempts": len(story.attempts),

@@ -189,6 +189,11 @@ class Story:
         return [each for each in self.view.evaluations if each.scope == "full" and each.loss is not None]
 
     @property
+    def best(self) -> Evaluation | None:
+        """The best of the evaluations that early stopping compares."""
+        return min(self.in_training, key=lambda each: (each.loss or 0.0, each.step), default=None)
+
+    @property
     def in_training(self) -> list[Evaluation]:
         """The evaluations that early stopping compares."""
         return [each for each in self.view.evaluations if each.scope == "subset" and each.loss is not None]

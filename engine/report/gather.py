@@ -17,6 +17,7 @@ from engine.run.rundir import RunDir
 from engine.run.scan import scan
 from engine.run.status import Liveness, liveness
 from states.reducer import reduce
+from states.shapes import write_any
 from states.text import one_line
 from states.view import RunView
 
@@ -108,4 +109,5 @@ def _json(path: Path, *, strict: bool = False) -> dict[str, Any]:
         return {}
     if strict and not isinstance(told, dict):
         raise TypeError("it is no object")
-    return told if isinstance(told, dict) else {}
+    # Other programs wrote it: nothing in it may drive a terminal or hide in a page.
+    return write_any(told) if isinstance(told, dict) else {}

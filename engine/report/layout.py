@@ -9,7 +9,7 @@ from engine.report.document import Block, Cell, Figure, Report, Section, Table
 from engine.report.plots.draw import draw
 from engine.report.plots.theme import Theme
 
-SHORT = 24
+SHORT = 31
 """Letters of a text column that is given just the room it needs."""
 MONO = 1.25
 """How much wider letters of one width are."""

@@ -43,7 +43,7 @@ def _near(at: float, ys: list[float]) -> bool:
     """A level far from the data would flatten every curve: it is drawn only where it is in reach."""
     low, high = min(ys), max(ys)
     span = max(high - low, 1e-9)
-    return low - 0.6 * span <= at <= high + 0.6 * span
+    return low - 0.3 * span <= at <= high + 0.3 * span
 
 
 def _label(curve: Curve, chart: LineChart) -> str:

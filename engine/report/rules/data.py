@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.report.document import Advice
 from engine.report.facts import Story
 from engine.report.rules.reading import scaled
-from engine.report.words import count, share
+from engine.report.words import count, plural, share
 from states.text import one_line
 
 FEW = 50
@@ -85,7 +85,7 @@ def unsafe(story: Story) -> Advice | None:
         rule="not-safe",
         tone="bad",
         title="The model failed safety checks",
-        evidence=f"{red:,} red failures, none is allowed: {titles}.",
+        evidence=f"{plural(red, 'red failure')}, none is allowed: {titles}.",
         value=float(red),
         limit=0.0,
         advice="Do not let it meet people. Add conversations that show the right answer to these prompts, and evaluate "

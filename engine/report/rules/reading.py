@@ -34,9 +34,9 @@ def scaled(story: Story, key: str, factor: float, *, least: float = 0.0) -> tupl
     now = numeric(story, key)
     if now is None:
         return ()
+    then = max(least, now * factor)
     whole = isinstance(configured(story, key), int)
-    then = max(least, float(f"{now * factor:.2g}"))
-    told: float = max(1, round(then)) if whole else then
+    told: float = max(1, round(then)) if whole else float(f"{then:.2g}")
     return () if told == now else (change(story, key, told),)
 
 

@@ -49,9 +49,8 @@ def overfitting(story: Story) -> Advice | None:
     found = story.in_training
     if len(found) < 3:
         return None
-    best = min(found, key=lambda each: each.loss or 0.0)
-    last = found[-1]
-    if best.loss is None or last.loss is None or last.step <= best.step:
+    best, last = story.best, found[-1]
+    if best is None or best.loss is None or last.loss is None or last.step <= best.step:
         return None
     rise = last.loss / best.loss - 1
     before, after = _at(story.view.smooth, best.step), _at(story.view.smooth, last.step)
@@ -59,7 +58,7 @@ def overfitting(story: Story) -> Advice | None:
         return None
     epochs = numeric(story, "training.num_train_epochs")
     steps = story.view.plan.steps_per_epoch if story.view.plan else 0
-    enough = max(1, round(best.step / steps + 0.5)) if steps else 1
+    enough = max(1, -(-best.step // steps)) if steps else 1
     fewer = (change(story, "training.num_train_epochs", enough),) if epochs and enough < epochs else ()
     return Advice(
         rule="overfitting",
@@ -236,7 +235,7 @@ def stopped_early_early(story: Story) -> Advice | None:
 
 def stopped_early_late(story: Story) -> Advice | None:
     """Many steps after the best one were for nothing."""
-    best, steps = story.view.best, story.view.progress.step
+    best, steps = story.best, story.view.progress.step
     if best is None or not best.step or steps < 20 or not story.over:
         return None
     idle = 1 - best.step / steps

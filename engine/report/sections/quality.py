@@ -20,9 +20,8 @@ MOST_ROWS = 200
 
 def quality(story: Story) -> Section:
     """The chapter on model quality."""
-    blocks: list[Block] = []
-    if losses := _losses(story):
-        blocks.append(losses)
+    losses = _losses(story)
+    blocks: list[Block] = [losses] if losses else []
     found = story.beside.evaluation
     if found is None:
         why = story.beside.evaluation_problem or "This model was not evaluated for safety."
@@ -34,7 +33,7 @@ def quality(story: Story) -> Section:
             )
         )
         return Section(id="quality", title="Model quality", blocks=tuple(blocks))
-    return Section(id="quality", title="Model quality", blocks=(*blocks, *_findings(found)))
+    return Section(id="quality", title="Model quality", blocks=(*_headline(found), *blocks, *_findings(found)))
 
 
 def _losses(story: Story) -> Table | None:
@@ -72,7 +71,8 @@ def _loss_row(name: str, before: float | None, after: float | None, *, strong: b
     )
 
 
-def _findings(found: Evaluation) -> list[Block]:
+def _headline(found: Evaluation) -> list[Block]:
+    """What decides, before any number that might please."""
     red, yellow = found.red_failures, found.yellow_failures
     tone = "bad" if red else "warn" if yellow or found.unfinished else "good"
     quick = "A quick validation, not the whole evaluation. " if found.quick else ""
@@ -84,6 +84,11 @@ def _findings(found: Evaluation) -> list[Block]:
     ]
     if red or yellow:
         blocks.append(_checks((*red, *yellow), title="Failures"))
+    return blocks
+
+
+def _findings(found: Evaluation) -> list[Block]:
+    blocks: list[Block] = []
     for section in found.sections:
         blocks += _section(section)
     told = [("Evaluated", f"{instant(found.wall)}, in {duration(found.seconds)}")]
@@ -155,11 +160,7 @@ def _value(value: float, unit: str) -> str:
 def _table(table: FoundTable) -> Table:
     width = len(table.columns)
     rows = [(*row, *[None] * width)[:width] for row in table.rows[:MOST_ROWS]]
-    numeric = [
-        index
-        for index in range(width)
-        if rows and all(row[index] is None or isinstance(row[index], int | float) for row in rows)
-    ]
+    numeric = [index for index in range(width) if rows and all(_is_number(row[index]) for row in rows)]
     more = len(table.rows) - len(rows)
     caption = f"{table.caption} {plural(more, 'row')} more in evaluation.json." if more > 0 else table.caption
     return Table(
@@ -171,9 +172,15 @@ def _table(table: FoundTable) -> Table:
     )
 
 
+def _is_number(value: str | float | None) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
 def _plain(value: str | float | None) -> str:
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, str):
         return value
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -43,7 +43,7 @@ def training(story: Story) -> Section:
 def _lead(story: Story) -> str:
     view = story.view
     progress = view.progress
-    best = view.best
+    best = story.best
     told = f"{count(progress.step)} steps over {progress.epoch:.3g} epochs and {count(progress.tokens)} tokens."
     if best is not None and best.loss is not None:
         told += f" The best evaluation in training was {loss(best.loss)} at step {best.step:,}."
@@ -75,7 +75,7 @@ def _loss(story: Story, marks: tuple[Mark, ...]) -> Figure:
 
 def _marks(story: Story) -> tuple[Mark, ...]:
     marks = []
-    plan, best = story.plan, story.view.best
+    plan, best = story.plan, story.best
     if plan is not None and 0 < plan.warmup_steps < story.view.progress.step:
         marks.append(Mark(at=float(plan.warmup_steps), label="warm-up ends", tone="soft"))
     if best is not None and best.step > 0:
