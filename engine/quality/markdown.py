@@ -57,8 +57,12 @@ def _section(section: Section) -> list[str]:
             for check in section.checks
             if check.note or check.source
         ]
-        failed = [check for check in section.checks if check.verdict is Verdict.FAIL]
-        lines += ["", *(f"Failed: {plain(check.title)}, wanted {plain(check.threshold)}." for check in failed), ""]
+        lines += [
+            f"- {verdict_text(check)}: {plain(check.title)}, wanted {plain(check.threshold)}"
+            for check in section.checks
+            if check.verdict is Verdict.FAIL
+        ]
+        lines.append("")
     for table in section.tables:
         lines += _titled(table)
     if section.caveat:

@@ -128,9 +128,10 @@ def _styled(cell: str) -> Text:
 
 
 def _remark(check: Check) -> Text:
-    wanted = f"wanted {check.threshold}. " if check.threshold else ""
+    wanted = f"wanted {check.threshold}" if check.threshold else ""
+    note = check.note if check.severity is not Severity.NONE or not wanted else ""
     style = "red" if check.severity is Severity.RED else "yellow" if check.severity is Severity.YELLOW else "dim"
-    return Text(f"{clean(check.title)}: {clean(wanted + check.note)}".rstrip(), style=style)
+    return Text(f"{clean(check.title)}: {clean('. '.join(part for part in (wanted, note) if part))}", style=style)
 
 
 def _indented(part: RenderableType) -> Padding:

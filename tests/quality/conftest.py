@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -52,3 +56,34 @@ def adapted() -> Adapted:
         for parameter in made.parameters().values():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
     return made
+
+
+@pytest.fixture(scope="session")
+def opened(finished_run: Path) -> tuple[Adapted, Any]:
+    """The trained model of a finished run with its tokenizer; shared, so that nobody changes it."""
+    from engine.model.routed import open_routed
+
+    return open_routed(finished_run)
+
+
+@pytest.fixture
+def bench(opened: tuple[Adapted, Any], finished_run: Path) -> Callable[..., Any]:
+    """Make a bench over what the finished run held out; `settings` as keywords."""
+    from engine.quality.bench import Bench, Settings
+    from engine.quality.heldout import held_out
+    from engine.quality.subject import find_subject
+
+    def make(*, stop: Callable[[], bool] = lambda: False, adapted: Adapted | None = None, **settings: Any) -> Bench:
+        subject = find_subject(finished_run)
+        chosen = Settings(**{"replies": 6, "max_tokens": 12, **settings})
+        return Bench(
+            adapted=adapted or opened[0],
+            tokenizer=opened[1],
+            held=held_out(subject, None, limit=chosen.limit, seed=chosen.seed),
+            settings=chosen,
+            subject=subject,
+            progress=lambda task, done, total: None,
+            stop=stop,
+        )
+
+    return make
