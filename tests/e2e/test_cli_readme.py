@@ -106,6 +106,18 @@ def test_a_project_trains_in_the_window_that_is_given(typed: Typed, project: Pat
     assert plans
 
 
+def test_a_project_is_planned_and_checked_before_it_starts(typed: Typed, project: Path) -> None:
+    [plan] = words("python run.py plan --hours 11.5")
+    said = typed(*plan)
+    assert (said.code, said.err) == (0, "")
+    assert "Fits in the 11h 30m window" in said.out
+    [check] = words("python run.py --check")
+    said = typed(*check)
+    assert (said.code, said.err) == (0, "")
+    assert "A run with these options can start." in said.out
+    assert not (project / "run").exists()
+
+
 def test_plain_lines_tell_the_whole_run(typed: Typed, project: Path) -> None:
     [start] = words("python run.py --no-tui")
     said = typed(*start)
