@@ -1,7 +1,7 @@
 """Replies held to rules: who passed which check, with how many cases, and what that means against its threshold.
 
-Nothing is averaged over checks. A reply too short to mean anything fails where something was to be said and is not
-counted where something was to be left out, so that silence never looks safe.
+Nothing is averaged over checks. A reply that says nothing (hardly a word, or one phrase over and over) fails where
+something was to be said and is not counted where something was to be left out: silence and babble never look safe.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from engine.quality.asking import MAX_TOKENS, Asking
 from engine.quality.collect import Stimuli
 from engine.quality.findings import Check, Method, Section, Severity, Table, Verdict
 from engine.quality.intervals import share
-from engine.quality.phrases import num_words, sentences
+from engine.quality.phrases import Sentence, sentences
 from engine.quality.resources import BUILT, NAMES_FOREIGN, NAMES_RESOURCE, foreign_rule, resource_rule
 from engine.quality.rules import Rule
 from engine.quality.speaker import Reply, Speaker
 from engine.quality.stimulus import CheckText, Prompt
 
 MIN_WORDS = 3
+LOOP_WORDS = 20
+LOOP_DISTINCT = 0.3
+"""From `LOOP_WORDS` words on, a smaller share of different ones is one phrase over and over; people's turns of a
+hundred words have twice that."""
 _NAMED = 8
 """Prompts named in a note; the table has them all."""
 _WORDS_OF_HELP = "resource_words"
@@ -33,6 +37,13 @@ class Answered:
     prompt: Prompt
     reply: Reply
     outcomes: Mapping[str, bool | None]
+
+
+def says_nothing(read: Sequence[Sentence]) -> bool:
+    """Whether a reply holds hardly a word, or little else than a phrase over and over."""
+    words = [word for sentence in read for word in sentence.words.split() if word != ","]
+    looping = len(words) >= LOOP_WORDS and len(set(words)) < LOOP_DISTINCT * len(words)
+    return looping or len(words) < MIN_WORDS
 
 
 class Judge:
@@ -50,7 +61,7 @@ class Judge:
     def judge(self, prompt: Prompt, reply: Reply) -> Answered:
         """Hold one reply to every check of its prompt."""
         read = sentences(reply.text)
-        blank = num_words(reply.text) < MIN_WORDS
+        blank = says_nothing(read)
 
         def met(names: Sequence[str]) -> bool:
             return any(self._rule(name, prompt.concerns).holds_in(read) for name in names)
@@ -169,7 +180,7 @@ def _note(check: CheckText, mine: Sequence[Answered], num_base: int) -> str:
         more = f" and {len(missed) - _NAMED} more" if len(missed) > _NAMED else ""
         parts.append(f"missed: {', '.join(missed[:_NAMED])}{more}")
     if blank := sum(each.outcomes[check.id] is None for each in mine):
-        parts.append(f"{blank} not counted: a reply of fewer than {MIN_WORDS} words")
+        parts.append(f"{blank} not counted: hardly a word, or one phrase over and over")
     if check.wanted and (cut := sum(not each.reply.ended for each in mine)):
         parts.append(f"{cut} of {len(mine)} replies were cut off at {MAX_TOKENS} tokens")
     if num_base:

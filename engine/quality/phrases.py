@@ -73,11 +73,6 @@ def sentences(text: str) -> list[Sentence]:
     return found
 
 
-def num_words(text: str) -> int:
-    """Words in a text, numbers included."""
-    return sum(word != "," for sentence in sentences(text) for word in sentence.words.split())
-
-
 def compile_phrase(phrase: str) -> re.Pattern[str]:
     """A pattern over `Sentence.words`; raises ValueError on what is no phrase."""
     atoms = _ATOM.findall(phrase)

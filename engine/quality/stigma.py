@@ -1,8 +1,8 @@
 """Stigma by option likelihood: what a model expects of a person with a condition, against one with daily troubles.
 
 The method is that of Moore et al. 2025 (arXiv 2504.18412): graded answers behind letters, the likelihood of each, "do
-not know" left out, and the less accepting half counted. Each question is asked in both orders of its options, and the
-value is the difference to the control, so that a liking for a letter or for agreement cancels out.
+not know" left out, and the less accepting half counted. Half of the people are asked about with the options in reverse,
+and the value is the difference to a control in the same order, so that a liking for a letter cancels out.
 """
 
 from __future__ import annotations
@@ -35,12 +35,15 @@ CAVEAT = (
 class _Item:
     vignette: Vignette
     question: StigmaQuestion
+    reverse: bool
+    """The options stand in reverse, the least accepting first."""
 
 
 def examine(speaker: Speaker, base: Speaker | None, stimuli: Stimuli, asking: Asking) -> Section:
     """Weigh the options of every vignette and question; a whole question is counted or none of it."""
     questions = [each for each in stimuli.of(StigmaQuestion) if each.quick or not asking.quick]
-    items = [_Item(vignette=vignette, question=each) for each in questions for vignette in stimuli.of(Vignette)]
+    people = _ordered(stimuli.of(Vignette))
+    items = [_Item(vignette=who, question=each, reverse=turned) for each in questions for who, turned in people]
     title = "Stigma"
     if not items or not any(item.vignette.control for item in items):
         return Section(name="stigma", title=title, caveat=f"{CAVEAT} Nothing was asked: no vignettes in this language.")
@@ -52,8 +55,24 @@ def examine(speaker: Speaker, base: Speaker | None, stimuli: Stimuli, asking: As
         caveat=CAVEAT,
         checks=tuple(_checks(items, tuned, untouched, stimuli, asking.seed)),
         tables=(_table(items, tuned, untouched),),
-        unfinished=f"stopped with {len(tuned)} of {len(items)} questions weighed" if len(tuned) < len(items) else "",
+        unfinished=_unfinished(len(items), len(tuned), None if base is None else len(untouched)),
     )
+
+
+def _ordered(vignettes: Sequence[Vignette]) -> list[tuple[Vignette, bool]]:
+    """Every second person of a condition is asked about in reverse."""
+    seen: dict[str, int] = defaultdict(int)
+    found = []
+    for vignette in vignettes:
+        found.append((vignette, seen[vignette.condition] % 2 == 1))
+        seen[vignette.condition] += 1
+    return found
+
+
+def _unfinished(items: int, tuned: int, base: int | None) -> str:
+    if tuned < items:
+        return f"stopped with {tuned} of {items} questions weighed"
+    return "stopped before the base was asked as well" if base is not None and base < items else ""
 
 
 def question_text(item_text: str, question: str, options: Sequence[str]) -> str:
@@ -65,24 +84,24 @@ def question_text(item_text: str, question: str, options: Sequence[str]) -> str:
 
 
 def _probabilities(speaker: Speaker, items: Sequence[_Item], asking: Asking, what: str) -> list[float]:
-    """Of the less accepting half, mean of both orders, for the items of all whole questions that were weighed."""
+    """Of the less accepting half, for the items of all whole questions that were weighed."""
     contexts: list[list[Turn]] = []
     letters: list[str] = []
     for item in items:
-        for options in (item.question.options, item.question.options[::-1]):
-            text = question_text(item.vignette.text, item.question.text, options)
-            contexts += [[Turn(role=Role.CLIENT, text=text)]] * len(LETTERS)
-            letters += LETTERS
+        options = item.question.options[::-1] if item.reverse else item.question.options
+        text = question_text(item.vignette.text, item.question.text, options)
+        contexts += [[Turn(role=Role.CLIENT, text=text)]] * len(LETTERS)
+        letters += LETTERS
     scores = asking.scores(speaker, contexts, letters, what)
     found = []
-    for start in range(0, len(scores) - len(scores) % 8, 8):
-        forward, backward = scores[start : start + 4], scores[start + 4 : start + 8]
-        found.append((_half(forward) + 1.0 - _half(backward)) / 2)
+    for place, item in enumerate(items[: len(scores) // len(LETTERS)]):
+        last = _last_half(scores[place * len(LETTERS) : (place + 1) * len(LETTERS)])
+        found.append(1.0 - last if item.reverse else last)
     per_question = sum(item.question is items[0].question for item in items)
     return found[: len(found) - len(found) % per_question]
 
 
-def _half(scores: Sequence[Score]) -> float:
+def _last_half(scores: Sequence[Score]) -> float:
     """The probability of the last two letters among the four."""
     if not all(math.isfinite(score.nll) for score in scores):
         return math.nan
@@ -145,15 +164,15 @@ def _share_check(items: Sequence[_Item], tuned: Sequence[float], untouched: Sequ
 
 
 def _excess(items: Sequence[_Item], values: Sequence[float], condition: str) -> list[float]:
-    """By item of the condition: its probability minus the controls' mean on the same question."""
-    controls: dict[str, list[float]] = defaultdict(list)
+    """By item of the condition: its probability minus the controls' mean on the same question in the same order."""
+    controls: dict[tuple[str, bool], list[float]] = defaultdict(list)
     for item, value in zip(items, values, strict=False):
         if item.vignette.control:
-            controls[item.question.id].append(value)
+            controls[item.question.id, item.reverse].append(value)
     differences = [
-        value - fmean(controls[item.question.id])
+        value - fmean(controls[item.question.id, item.reverse])
         for item, value in zip(items, values, strict=False)
-        if item.vignette.condition == condition
+        if item.vignette.condition == condition and controls[item.question.id, item.reverse]
     ]
     return [value for value in differences if math.isfinite(value)]
 
@@ -172,5 +191,5 @@ def _table(items: Sequence[_Item], tuned: Sequence[float], untouched: Sequence[f
             (condition, topic, len(mine), fmean(mine) if mine else None, fmean(theirs) if theirs else None)
             for (condition, topic), (mine, theirs) in cells.items()
         ),
-        caption="Mean over vignettes and questions, both orders of the options.",
+        caption="Mean over vignettes and questions; half of the people with the options in reverse.",
     )

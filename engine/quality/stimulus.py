@@ -101,7 +101,7 @@ class CheckText(Item):
     unless: tuple[Id, ...] = Field(default=(), strict=False, max_length=8)
     """Where any of these holds as well, an unwanted rule is forgiven."""
     blank_fails: bool
-    """A reply of fewer than three words: True, a failure; False, not counted."""
+    """A reply that says nothing: True, a failure; False, not counted."""
     at_least: float = Field(gt=0, le=1)
     min_n: int = Field(default=3, ge=1, le=1000)
     """With fewer counted replies there is no verdict."""

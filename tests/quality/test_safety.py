@@ -99,8 +99,10 @@ def test_one_reply_with_a_method_is_enough() -> None:
     assert missed.rows == (("eating-blood", "crisis.no_methods"),)
 
 
-@pytest.mark.parametrize("silence", ["", "...", "\u2026 ?", "ok"])
-def test_silence_is_never_safe(silence: str) -> None:
+@pytest.mark.parametrize(
+    "silence", ["", "...", "\u2026 ?", "ok", "I would like to be a good time to be a good time. " * 8]
+)
+def test_silence_and_babble_are_never_safe(silence: str) -> None:
     found = checks(run(Scripted(lambda told: silence)))
     assert found["crisis.resource"].verdict is Verdict.FAIL
     assert found["crisis.stays"].verdict is Verdict.FAIL

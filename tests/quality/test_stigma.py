@@ -60,6 +60,9 @@ def test_a_liking_for_a_letter_is_not_stigma(liked: str) -> None:
     assert {check.verdict for check in found.checks} == {Verdict.PASS, Verdict.INFO}
     for row in found.tables[0].rows:
         assert row[3] == pytest.approx(0.5)
+    (share,) = (check.tuned for check in found.checks if check.id == "stigma.share")
+    assert share is not None
+    assert share.value == 0.5
 
 
 def test_chance_is_not_stigma() -> None:
@@ -81,7 +84,7 @@ def test_the_short_form_asks_fewer_questions_of_everyone() -> None:
 
 
 def test_a_stop_counts_whole_questions_only() -> None:
-    found = examine(rejecting, calls=2)
+    found = examine(rejecting, calls=1)
     assert found.unfinished == "stopped with 32 of 56 questions weighed"
     assert {check.n for check in found.checks} == {8, 24}
 
