@@ -44,7 +44,7 @@ _MANIFEST: Final = "manifest.json"
 _ARRAYS: Final = ("ids", "labels", "index")
 _RENDERING: Final = (
     "clusters", "controls", "conversation", "dialogue", "document", "domains", "echoes", "encoding", "example",
-    "formats", "oversize", "rows", "scaffold", "split", "tally", "template", "transcript", "windows",
+    "formats", "oversize", "rows", "scaffold", "slicing", "split", "tally", "template", "transcript", "windows",
 )  # fmt: skip
 """Modules of this room that decide what an example is."""
 

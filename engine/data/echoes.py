@@ -49,14 +49,11 @@ def echoes(prompts: Sequence[str]) -> list[list[int]]:
         sketches[owners[low] + begin, place[low]] = runs[low]
     joined = _Joined(len(texts))
     pairs = _meetings(sketches)
-    kept: dict[int, Runs] = {}
+    kept = _kept(texts, np.unique(pairs), known)
     before, wanted = -1, frozenset[int]()
     for first, second in pairs.tolist():
         if joined.root(first) == joined.root(second):
             continue
-        for each in (first, second):
-            if each not in kept:
-                kept[each] = _runs([texts[each]], known)[0]
         if first != before:
             before, wanted = first, frozenset(kept[first].tolist())
         shared = len(wanted.intersection(kept[second].tolist()))
@@ -107,6 +104,18 @@ def _chunks(texts: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:
         if words >= _CHUNK_WORDS or index == len(texts) - 1:
             yield begin, index + 1
             begin, words = index + 1, 0
+
+
+def _kept(texts: Sequence[Sequence[str]], wanted: NDArray[np.int64], known: Numbers) -> dict[int, Runs]:
+    """The runs of some texts."""
+    chosen = [texts[index] for index in wanted.tolist()]
+    kept = {}
+    for begin, stop in _chunks(chosen):
+        runs, owners = _runs(chosen[begin:stop], known)
+        edges = np.searchsorted(owners, np.arange(stop - begin + 1)).tolist()
+        for number, index in enumerate(wanted[begin:stop].tolist()):
+            kept[index] = runs[edges[number] : edges[number + 1]]
+    return kept
 
 
 def _runs(texts: Sequence[Sequence[str]], known: Numbers) -> tuple[Runs, NDArray[np.int64]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -58,8 +59,9 @@ def encode(tokenizer: Any, controls: Controls, texts: Sequence[str]) -> list[Enc
     )
     result = []
     for ids, offsets in zip(batch["input_ids"], batch["offset_mapping"], strict=True):
-        tokens = np.asarray(ids, dtype=np.int32)
+        tokens = np.fromiter(ids, dtype=np.int32, count=len(ids))
+        flat = np.fromiter(chain.from_iterable(offsets), dtype=np.int32, count=2 * len(ids)).reshape(-1, 2)
         # Empty offsets of some tokenizers read (0, 0) in mid-text; a running maximum keeps searching sound.
-        spans = np.maximum.accumulate(np.asarray(offsets, dtype=np.int32).reshape(-1, 2), axis=0)
+        spans = np.maximum.accumulate(flat, axis=0)
         result.append(Encoded(ids=tokens, starts=spans[:, 0], ends=spans[:, 1], control=controls.among(tokens)))
     return result

@@ -18,6 +18,7 @@ from engine.data.encoding import Encoded, encode
 from engine.data.example import NO_TARGET, Example
 from engine.data.oversize import Fitted, shorten
 from engine.data.scaffold import ChatTemplate, Layout
+from engine.data.slicing import Slicer
 from engine.data.tally import RenderTally
 from engine.data.windows import windows
 
@@ -43,6 +44,7 @@ class Renderer:
         self._tokenizer = tokenizer
         self._template = ChatTemplate(tokenizer)
         self._domains = {name: index for index, name in enumerate(domains)}
+        self._slicer = Slicer(lambda texts: encode(tokenizer, self._template.controls, texts))
 
     def render(self, conversation: Conversation) -> list[Example]:
         """The examples of one conversation: one, or several when it is longer than max_length."""
@@ -224,7 +226,7 @@ class Renderer:
                 Dialogue(system=dialogue.system, exchanges=dialogue.exchanges[p.start : p.stop]) for p in parts
             ]
             layouts = [self._template.lay_out(each) for each in dialogues]
-            encodings = self._encode(layouts)
+            encodings = self._slicer.parts(parts, layouts, layout, encoded)
             # A part may cost a few tokens more than its exchanges did inside the whole.
             over = max((len(e) for p, e in zip(parts, encodings, strict=True) if not p.alone), default=0)
             if over <= self.max_length:

@@ -1,0 +1,111 @@
+"""Parts cut out of the tokens of the whole: the very tokens that encoding them makes, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.data import slicing
+from engine.data.conversation import Conversation
+from engine.data.example import Example
+from engine.data.template import Renderer
+
+Talk = Callable[..., Conversation]
+WORDS = [
+    *["I", "keep", "worrying", "about", "my", "work,", "Hello", "42", "tell", "me", "more?", "</s", "[INST]", "-", "x"],
+    *("\u00e9t\u00e9", "\U0001f56f", "\n\n"),
+]
+
+
+def talks(talk: Talk, count: int) -> list[Conversation]:
+    chance = Random(7)
+
+    def said() -> str:
+        return " ".join(chance.choices(WORDS, k=chance.randint(1, 25))).strip() or "x"
+
+    made = []
+    for row in range(count):
+        turns = [f"{'CT'[number % 2]}: {said()}" for number in range(2 * chance.randint(2, 9))]
+        made.append(talk(*(["S: Be kind."] if row % 5 == 0 else []), *turns, row=row))
+    return made
+
+
+def plain(examples: list[Example]) -> list[Any]:
+    return [(each.ids.tolist(), each.labels.tolist(), each.conversation, each.part) for each in examples]
+
+
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is cut is taken as it is."""
+    monkeypatch.setattr(slicing, "FIRST", 0)
+    monkeypatch.setattr(slicing, "EVERY", 10**9)
+
+
+def never(*arguments: object) -> None:
+    return None
+
+
+def test_cut_parts_are_the_encoded_ones_in_every_family(
+    tokenizer: Any, talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversations = talks(talk, 60)
+    unchecked(monkeypatch)
+    cut = Renderer(tokenizer, 120)
+    examples = cut.render_all(conversations)
+    assert cut.tally.divided > 20
+    monkeypatch.setattr(slicing, "cut_out", never)
+    encoded = Renderer(tokenizer, 120)
+    assert plain(examples) == plain(encoded.render_all(conversations))
+    assert cut.tally == encoded.tally
+
+
+@pytest.mark.parametrize("name", ["mistral", "chatml", "llama3", "phi3"])
+def test_parts_are_cut_and_not_encoded_again(
+    make_tokenizer: Callable[[str], Any], talk: Talk, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    unchecked(monkeypatch)
+    texts = 0
+
+    def counted(self: slicing.Slicer, *arguments: Any) -> Any:
+        nonlocal texts
+        before = self._encode
+
+        def encode(wanted: Any) -> Any:
+            nonlocal texts
+            texts += len(wanted)
+            return before(wanted)
+
+        self._encode = encode
+        try:
+            return original(self, *arguments)
+        finally:
+            self._encode = before
+
+    original = slicing.Slicer.parts
+    monkeypatch.setattr(slicing.Slicer, "parts", counted)
+    renderer = Renderer(make_tokenizer(name), 120)
+    renderer.render_all([each for each in talks(talk, 60) if each.row % 5])
+    assert renderer.tally.parts > 60
+    assert texts < 10
+
+
+def test_a_part_that_differs_ends_the_cutting(
+    make_tokenizer: Callable[[str], Any], talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversations, tokenizer = talks(talk, 40), make_tokenizer("mistral")
+    expected = plain(Renderer(tokenizer, 120).render_all(conversations))
+    original = slicing.cut_out
+
+    def wrong(*arguments: Any) -> Any:
+        cut = original(*arguments)
+        if cut is not None:
+            cut = type(cut)(ids=np.roll(cut.ids, 1), starts=cut.starts, ends=cut.ends, control=cut.control)
+        return cut
+
+    monkeypatch.setattr(slicing, "cut_out", wrong)
+    renderer = Renderer(tokenizer, 120)
+    assert plain(renderer.render_all(conversations)) == expected
+    assert not renderer._slicer.sound
