@@ -120,11 +120,11 @@ def measure(case: str, adapted: Adapted, bins: list[Bin], rounds: int) -> Row:
     tokens = sum(valid_tokens(one) for one in bins)
     rates: dict[bool, list[float]] = {True: [], False: []}
     for reference in (True, False):
-        _pass(adapted, bins, reference=reference)
+        one_pass(adapted, bins, reference=reference)
     for _ in range(rounds):
         for reference in (True, False):
             started = time.process_time()
-            _pass(adapted, bins, reference=reference)
+            one_pass(adapted, bins, reference=reference)
             rates[reference].append(tokens / (time.process_time() - started))
     ratios = interval([fast / slow for fast, slow in zip(rates[False], rates[True], strict=True)])
     return Row(
@@ -142,7 +142,8 @@ def measure(case: str, adapted: Adapted, bins: list[Bin], rounds: int) -> Row:
     )
 
 
-def _pass(adapted: Adapted, bins: list[Bin], *, reference: bool) -> None:
+def one_pass(adapted: Adapted, bins: list[Bin], *, reference: bool) -> None:
+    """Forward and backward over all bins, which leaves nothing behind."""
     adapted.routing.begin_step(sum(valid_tokens(one) for one in bins))
     with adapted.compute.on_reference() if reference else nullcontext():
         for one in bins:
