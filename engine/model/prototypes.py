@@ -93,6 +93,30 @@ def initialise_routers(adapted: Adapted, bins: Sequence[PackedBin]) -> RouterSta
     return RouterStart(method=method, conversations=count)
 
 
+@torch.no_grad()
+def recentre_routers(adapted: Adapted, bins: Sequence[PackedBin]) -> float:
+    """Make every router blind again to what all tokens of `bins` share at its layer; returns the largest mean logit.
+
+    Adapters that fit a base to new text move the mean of the hidden states first, and a router meets the new mean with
+    weights that are orthogonal to the old one: all tokens then lean to one expert, in deeper layers most. A row that
+    holds nothing but the common direction stays as it is.
+    """
+    routers = [layer.router for layer in adapted.layers if layer.router is not None]
+    if not routers or not bins:
+        return 0.0
+    worst = 0.0
+    for router, mean in zip(routers, _mean_inputs(adapted, bins)[1], strict=True):
+        if not bool(mean.isfinite().all()):
+            continue
+        weight = router.weight.detach().to("cpu", torch.float64)
+        common = functional.normalize(mean, dim=0)
+        clean = weight - (weight @ common)[:, None] * common
+        kept = clean.norm(dim=1, keepdim=True) > _ALIKE * weight.norm(dim=1, keepdim=True)
+        worst = max(worst, float((weight @ mean).abs().max()))
+        set_router(router, torch.where(kept, clean, weight))
+    return worst
+
+
 def set_router(router: Router, weight: torch.Tensor) -> None:
     """Write a router's weight.
 

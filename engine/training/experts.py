@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from engine.data.batches import make_bins
+from engine.model.prototypes import recentre_routers
 from engine.model.tally import RoutingSample
 from engine.quality.experts import examine, num_passes
 from engine.training.evaluate import EvalResult
@@ -11,6 +13,34 @@ from engine.training.memory import in_memory
 from engine.training.session import Session
 from engine.training.trainer import Trainer
 from states.events import ExpertsExamined, ExpertsSampled
+
+FIRST_RECENTRING = 4
+"""Before it the learning rate has hardly risen, so that nothing has moved."""
+
+
+def recentring_is_due(step: int, planned_steps: int) -> bool:
+    """Whether routers are recentred after `step`: at 4, 6, 9, 14 and so on, in the first three quarters of the run.
+
+    Adapters move the mean hidden state fast at first and ever more slowly, so the distances grow with the step.
+    """
+    due = FIRST_RECENTRING
+    while due < step:
+        due += (due + 1) // 2
+    return due == step and 4 * step <= 3 * planned_steps
+
+
+def keep_centred(session: Session, trainer: Trainer) -> None:
+    """Recentre routers that started from prototypes, where it is due, on the conversations of the next two steps.
+
+    It depends on the parameters and the step alone, so that a resumed run does the same.
+    """
+    spec, step = trainer.adapted.spec, session.step
+    if not spec.routed or trainer.config.moe.router_init != "prototypes":
+        return
+    if not recentring_is_due(step, trainer.plan.planned_steps):
+        return
+    examples = [*trainer.steps.at(step), *trainer.steps.at(step + 1)]
+    in_memory(session, trainer, lambda: recentre_routers(trainer.adapted, make_bins(examples, trainer.bin_tokens)))
 
 
 def tell_sample(

@@ -16,6 +16,7 @@ from engine.training.build import build
 from engine.training.deadline import move_horizon, time_is_up, why_done
 from engine.training.errors import Diverged
 from engine.training.evaluating import evaluate_now
+from engine.training.experts import keep_centred
 from engine.training.finalize import finalize
 from engine.training.memory import step_in_memory
 from engine.training.obey import obey
@@ -76,6 +77,7 @@ def one_step(session: Session, trainer: Trainer) -> None:
     session.progress = before.stepped(tokens=stats.tokens, targets=stats.targets)
     report_step(session, trainer, stats, rate=rate, host_s=time.perf_counter() - started)
     move_horizon(session, trainer)
+    keep_centred(session, trainer)
 
     if session.life.phase is Phase.WARMUP and session.warmed_up():
         session.life.fire(Trigger.ADVANCE)  # -> Main

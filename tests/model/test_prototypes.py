@@ -7,7 +7,7 @@ import torch
 
 from engine.model.adapters import Adapted, attach
 from engine.model.kmeans import kmeans
-from engine.model.prototypes import choose, initialise_routers, normal_routers, set_router
+from engine.model.prototypes import choose, initialise_routers, normal_routers, recentre_routers, set_router
 from engine.model.spec import AdapterSpec
 from tests.model.conftest import Conversation, pack, tiny
 
@@ -113,6 +113,33 @@ def test_a_zero_or_infinite_router_is_refused() -> None:
     for wrong in (torch.zeros(4, 32), torch.full((4, 32), torch.inf)):
         with pytest.raises(ValueError, match="zero or not finite"):
             set_router(router, wrong)
+
+
+def test_recentring_ends_a_lean_of_all_tokens_and_leaves_the_rest_of_a_router() -> None:
+    adapted, packed = fresh(), pack(themed(4))
+    initialise_routers(adapted, [packed])
+    # What adapters do when they fit a base to new text: every hidden state moves the same way.
+    with torch.no_grad():
+        adapted.model.model.embed_tokens.weight.add_(torch.randn(32, generator=torch.Generator().manual_seed(3)))
+    before, seen = routers(adapted), inputs(adapted, packed)
+    leans = [(x @ weight.t()).mean(0).abs().max() for weight, x in zip(before, seen, strict=True)]
+    assert min(leans) > 0.05
+    assert recentre_routers(adapted, [packed]) == pytest.approx(float(max(leans)), rel=1e-3)
+    for old, weight, x in zip(before, routers(adapted), seen, strict=True):
+        common = torch.nn.functional.normalize(x.mean(0), dim=0)
+        assert (x @ weight.t()).mean(0).abs().max() < 1e-4
+        assert torch.allclose(weight, old - (old @ common)[:, None] * common, atol=1e-5)
+
+
+def test_a_router_of_nothing_but_the_common_direction_is_left_alone() -> None:
+    adapted, packed = fresh(), pack(themed(4))
+    initialise_routers(adapted, [packed])
+    layer = adapted.layers[0]
+    common = inputs(adapted, packed)[0].mean(0)
+    set_router(layer.router, torch.stack([common] * 4))
+    recentre_routers(adapted, [packed])
+    assert torch.allclose(layer.router.weight, torch.stack([common] * 4))
+    assert recentre_routers(fresh(mode="lora"), [packed]) == 0.0
 
 
 def test_the_chosen_conversations_are_seeded_and_balanced() -> None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from engine.model.tally import RoutingSample
-from engine.training.experts import examine_experts, tell_sample
+from engine.training.experts import examine_experts, recentring_is_due, tell_sample
 from states.alarms import Watch
 from states.events import Event, ExpertsAlarmed, ExpertsSampled
 
@@ -61,3 +61,9 @@ def test_a_hurried_or_interrupted_end_examines_nothing() -> None:
     trainer.adapted = SimpleNamespace(spec=SimpleNamespace(routed=False))
     assert examine_experts(session, trainer, done, 30, lambda: False) is None
     assert told == []
+
+
+def test_routers_are_recentred_ever_more_rarely_and_not_in_the_last_quarter() -> None:
+    assert [step for step in range(107) if recentring_is_due(step, 106)] == [4, 6, 9, 14, 21, 32, 48, 72]
+    assert [step for step in range(3001) if recentring_is_due(step, 3000)][-1] == 1850
+    assert not any(recentring_is_due(step, 5) for step in range(6))
