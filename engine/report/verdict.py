@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.report.document import Tile, Verdict
 from engine.report.facts import Story
-from engine.report.words import change, count, loss, plural, ppl
+from engine.report.words import change, count, loss, plural, ppl, sentence, unbroken
 from engine.run.status import Liveness
 from states.phases import Outcome, Reason
 from states.text import one_line
@@ -65,7 +65,7 @@ def _failed(story: Story, end: Ending) -> tuple[str, str, str]:
     failure = story.view.failure
     if failure is None:
         return "bad", f"Failed after {_steps(story)}", f"An error ended the run. Exit code {end.exit_code}."
-    why = one_line(f"{failure.error_type}: {failure.message}", 500)
+    why = sentence(f"{failure.error_type}: {failure.message}", 500)
     return "bad", f"Failed in {failure.phase.value} after {_steps(story)}", f"{why} Exit code {end.exit_code}."
 
 
@@ -130,12 +130,12 @@ def _time_tile(story: Story) -> Tile:
     planned = sum(plan.estimated_s.values())
     limit = ""
     if window.deadline_wall is not None and window.opened_wall is not None:
-        limit = f", window {duration(window.deadline_wall - window.opened_wall)}"
+        limit = f", window {unbroken(duration(window.deadline_wall - window.opened_wall))}"
     late = story.over and spent > 1.25 * planned
     return Tile(
         label="Wall time",
         value=duration(spent),
-        note=f"planned {duration(planned)}{limit}",
+        note=f"planned {unbroken(duration(planned))}{limit}",
         tone="warn" if late else "info",
     )
 

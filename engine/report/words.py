@@ -59,6 +59,17 @@ def plural(value: int, word: str) -> str:
     return f"{value:,} {word}{'' if value == 1 else 's'}"
 
 
+def sentence(text: str, limit: int = 300) -> str:
+    """Foreign words on one line, with a stop at their end."""
+    line = one_line(text, limit)
+    return line if not line or line[-1] in ".!?" else f"{line}."
+
+
+def unbroken(text: str) -> str:
+    """The same words, never parted at the end of a line."""
+    return text.replace(" ", "\u00a0")
+
+
 def setting(value: Any) -> str:
     """A value of the configuration on one line."""
     if isinstance(value, str):

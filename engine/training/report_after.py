@@ -14,7 +14,7 @@ from states.phases import Outcome
 from states.text import one_line
 
 READ_BYTES_PER_S = 4e6
-"""Of a journal: half of what two shared cores were measured to fold."""
+"""Of a journal: what two busy cores fold, with room to spare."""
 
 
 def promise_report(session: Session, result: Outcome) -> bool:

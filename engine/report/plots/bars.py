@@ -18,7 +18,7 @@ LONGEST = 24
 def height(chart: BarChart, theme: Theme) -> float:
     """How tall the drawing must be."""
     group = BAR * len(chart.names) + GAP
-    return theme.size * (group * len(chart.bars) + (1.8 if len(chart.names) > 1 else 0.4))
+    return theme.size * (group * len(chart.bars) + (1.8 if len(chart.names) > 1 else 0.7))
 
 
 def draw(canvas: Canvas, chart: BarChart) -> None:
@@ -45,13 +45,13 @@ def draw(canvas: Canvas, chart: BarChart) -> None:
             end = left if value is None else x(value)
             canvas.text(end + 6, y + thick / 2 + theme.size * 0.33, word, "text" if index else "soft", size=0.95)
         top += thick * len(chart.names) + theme.size * GAP
-    canvas.line(left, theme.size * 0.3 if len(chart.names) == 1 else theme.size * 1.6, left, top - 4, "axis")
+    canvas.line(left, theme.size * 0.6 if len(chart.names) == 1 else theme.size * 1.6, left, top - 4, "axis")
 
 
 def _legend(canvas: Canvas, chart: BarChart) -> float:
     theme = canvas.theme
     if len(chart.names) < 2:
-        return theme.size * 0.4
+        return theme.size * 0.7
     x = 0.0
     for index, name in enumerate(chart.names):
         canvas.box(x, theme.size * 0.25, theme.size * 0.8, theme.size * 0.8, INKS[index % 3], round_=2)
@@ -65,8 +65,8 @@ def histogram(canvas: Canvas, chart: Histogram) -> None:
     if not chart.counts or not any(chart.counts):
         return
     theme = canvas.theme
-    top, bottom = theme.size * 1.2, canvas.height - theme.size * 2.0
-    rows = ticks(0.0, float(max(chart.counts)), 4)
+    top, bottom = theme.size * 2.0, canvas.height - theme.size * 2.0
+    rows = [value for value in ticks(0.0, float(max(chart.counts)), 4) if value == int(value)]
     left = max(theme.width(compact(value)) for value in rows) + 10
     y = Scale(low=0.0, high=float(max(chart.counts)), start=bottom, end=top)
     for value in rows:

@@ -90,6 +90,11 @@ def compact(value: float) -> str:
 def even(values: list[float]) -> list[str]:
     """The ticks of one axis with the same number of decimals, so that they read as one column."""
     words = [compact(value) for value in values]
+    largest = max((abs(value) for value in values), default=0.0)
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if largest >= unit:
+            size_ = min(unit, 1e3) if letter == "k" else unit
+            return ["0" if value == 0 else f"{value / size_:g}{letter}" for value in values]
     if any(not _plain(word) for word in words):
         return words
     decimals = max((len(word.partition(".")[2]) for word in words), default=0)

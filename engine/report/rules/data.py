@@ -8,7 +8,7 @@ from engine.report.rules.reading import scaled
 from engine.report.words import count, plural, share
 from states.text import one_line
 
-FEW = 50
+FEW = 64
 """Conversations of a domain, below which it can hardly teach an expert."""
 SPLIT = 0.1
 LOST = 0.02
@@ -21,15 +21,15 @@ def small_domain(story: Story) -> Advice | None:
         return None
     name, least = min(facts.domains.items(), key=lambda each: (each[1], each[0]))
     even = sum(facts.domains.values()) / len(facts.domains)
-    limit = max(float(FEW), 0.25 * even)
+    limit = max(float(FEW), 0.2 * even)
     if least >= limit:
         return None
     return Advice(
         rule="domain-small",
         tone="warn",
         title="A domain has little data",
-        evidence=f"{one_line(name, 60)}: {count(least)} conversations; at least {count(limit)} are wanted (50, and a "
-        "quarter of an even share).",
+        evidence=f"{one_line(name, 60)}: {count(least)} conversations; at least {count(limit)} are wanted (64, and "
+        "a fifth of an even share).",
         value=float(least),
         limit=limit,
         advice="Add conversations of it, merge it with a neighbour, or draw an even sample with "

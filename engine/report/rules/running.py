@@ -6,7 +6,7 @@ from engine.report.document import Advice, Change
 from engine.report.facts import Story
 from engine.report.points import weighted_mean
 from engine.report.rules.reading import change, configured, scaled
-from engine.report.words import count, share
+from engine.report.words import count, sentence, share
 from engine.run.status import Liveness
 from states.phases import Outcome, Reason
 from states.text import one_line
@@ -242,20 +242,24 @@ def not_ended(story: Story) -> Advice | None:
         return None
     saved = story.view.checkpoints[-1] if story.view.checkpoints else None
     failure = story.view.failure
-    told = one_line(f"{failure.error_type}: {failure.message}", 300) if failure and stopped else ""
+    told = sentence(f"{failure.error_type}: {failure.message}") if failure and stopped else ""
     step = story.view.progress.step
     first = "It was killed, or its machine went down." if lost else f"It ended {end.outcome.value if end else ''}."
-    held = f" {saved.path} holds step {saved.step:,} of {step:,}." if saved else " There is no checkpoint."
-    remedy = one_line(failure.remedy, 300) + " " if failure and failure.remedy else ""
+    held = f"{saved.path} holds step {saved.step:,} of {step:,}." if saved else "There is no checkpoint."
+    remedy = sentence(failure.remedy) if failure and failure.remedy else ""
+    way = "" if "--resume" in remedy else "run.py --resume auto goes on from the newest checkpoint that verifies."
     return Advice(
         rule="resume",
         tone="bad",
         title="The run can go on" if saved else "The run has to begin again",
-        evidence=f"{first} {told}{held}".strip(),
+        evidence=" ".join(part for part in (first, told, held) if part),
         value=float(saved.step) if saved else None,
         limit=float(step),
-        advice=f"{remedy}run.py --resume auto with this output directory goes on from the newest checkpoint that "
-        "verifies; a deadline that has passed needs new --hours.",
+        advice=" ".join(
+            part
+            for part in (remedy, way, "Give it this output directory; a passed deadline needs new --hours.")
+            if part
+        ),
     )
 
 

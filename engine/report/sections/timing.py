@@ -6,7 +6,8 @@ from engine.report.chart import Bar, BarChart, Dot, Lane, Mark, Stretch, Timelin
 from engine.report.document import Block, Cell, Figure, Notice, Pairs, Section, Table
 from engine.report.facts import Moment, Story
 from engine.report.words import change, clock, count, instant
-from states.wording import duration
+from states.phases import Outcome
+from states.wording import duration, number
 
 _PARTS = ("setup", "training", "evaluation", "checkpoints", "finalize")
 _INKS = {
@@ -35,7 +36,7 @@ def time(story: Story) -> Section:
                 title="Estimated and actual time",
                 wide=True,
                 chart=BarChart(names=("estimated", "actual"), bars=tuple(bars)),
-                caption="The estimate is the last plan's, made after the speed was measured.",
+                caption=_estimate(story),
             )
         )
     rows = []
@@ -76,6 +77,14 @@ def time(story: Story) -> Section:
     return Section(id="time", title="Time", blocks=tuple(blocks))
 
 
+def _estimate(story: Story) -> str:
+    told = "The estimate is the last plan's, made after the speed was measured."
+    end = story.view.ending
+    if end is None or end.outcome is not Outcome.FINISHED:
+        return f"{told} The run did not come to its end, so what is actual is a part."
+    return told
+
+
 def _caption(story: Story) -> str:
     spent = story.spent
     told = []
@@ -103,7 +112,7 @@ def _pace(story: Story) -> list[tuple[str, str]]:
     else:
         rows.append(("Window", "none"))
     if view.progress.step:
-        rows.append(("Median step", f"{duration(view.progress.step_s)}"))
+        rows.append(("Median step", f"{number(view.progress.step_s, '.3g')} s"))
         rate = view.progress.tokens / view.progress.trained_s if view.progress.trained_s > 0 else None
         rows.append(("Tokens a second, mean", count(rate)))
     if first is not None and plan is not None:

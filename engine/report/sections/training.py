@@ -91,10 +91,10 @@ def _marks(story: Story) -> tuple[Mark, ...]:
 def _machine(story: Story) -> list[Block]:
     view, curves = story.view, story.curves
     blocks: list[Block] = []
-    if view.gpu_utilisation:
-        used = curve(view.gpu_utilisation, "", "orange", band=True, scale=0.01, least=1)
+    cards = curve(view.gpu_utilisation, "", "orange", band=True, scale=0.01, least=1)
+    if cards.points:
         wanted = (Level(at=0.8, label="wanted: above 80%"),)
-        chart = LineChart(curves=(used,), from_zero=True, top=1.0, y_format="percent", levels=wanted)
+        chart = LineChart(curves=(cards,), from_zero=True, top=1.0, y_format="percent", levels=wanted)
         blocks.append(_figure("GPU utilisation", chart))
     if curves.gpu_memory:
         total = sum(device.memory_total for device in view.gpus)
@@ -107,12 +107,13 @@ def _machine(story: Story) -> list[Block]:
         )
         blocks.append(_figure("GPU memory", chart))
         return blocks
-    if view.host_cpu:
-        busy = curve(view.host_cpu, "", "orange", band=True, scale=0.01, least=1)
+    busy = curve(view.host_cpu, "", "orange", band=True, scale=0.01, least=1)
+    if busy.points:
         chart = LineChart(curves=(busy,), from_zero=True, top=1.0, y_format="percent")
         blocks.append(_figure("Processor, all cores", chart, caption="No GPU was seen in this run."))
-    if curves.rss:
-        chart = LineChart(curves=(curve(curves.rss, "", "rose", least=1),), from_zero=True, y_format="bytes")
+    used = curve(curves.rss, "", "rose", least=1)
+    if used.points:
+        chart = LineChart(curves=(used,), from_zero=True, y_format="bytes")
         blocks.append(_figure("Memory of the engine", chart))
     return blocks
 
