@@ -22,13 +22,13 @@ from engine.plan.estimate import Plan, make_plan
 from engine.plan.history import recalled
 from engine.plan.premises import Premises
 from engine.plan.shape import shape_of, trainable
-from engine.plan.throughput import IMPORTS_S, remembered
+from engine.plan.throughput import DOWNLOAD_BYTES_PER_S, IMPORTS_S, remembered
 from engine.plan.workload import Workload, from_config
 from engine.training.choose import Choice, settle
 from engine.training.placement import place
 from engine.training.window import opening
 from states.events import DataPrepared
-from states.wording import size
+from states.wording import duration, size
 
 CHARACTERS = 4
 """Of English a token, which is what most tokenizers come to."""
@@ -91,6 +91,10 @@ def outlook(choice: Choice, assumed: Assumed, progress: Callable[[str, int, int]
         costs = replace(costs, source="stated")
     else:
         costs = remembered(costs, recalled(premises.key(memory)), passed_s=passed_s)
+    if isinstance(source, str):
+        wait_s = 2 * premises.shape.params / DOWNLOAD_BYTES_PER_S
+        costs = replace(costs, setup_s=costs.setup_s + wait_s)
+        said.append(f"Its download of about {size(2 * premises.shape.params)} is counted with {duration(wait_s)}.")
     work = from_config(
         config,
         counts.facts,

@@ -23,6 +23,9 @@ FORWARD_SHARE = 1 / 3
 READ_BYTES_PER_S = 50e6
 """Loading the base: 8 minutes for 24.5 GB, the middle of the 5 to 10 minutes that rented disks take for 12B."""
 
+DOWNLOAD_BYTES_PER_S = 50e6
+"""Bringing it from the hub: what rented machines get from it on a bad day."""
+
 IMPORTS_S = 10.0
 """Starting Python with torch and transformers, reading the data."""
 

@@ -14,6 +14,7 @@ from typing import Any
 from configs.errors import UserError
 from engine.plan.disk import Disk
 from engine.plan.shape import shape_of, trainable
+from engine.plan.throughput import DOWNLOAD_BYTES_PER_S
 from engine.run.quiet import quiet_stdout
 from engine.training.choose import Choice, check_inputs, settle
 from engine.training.decide import decide
@@ -141,9 +142,14 @@ def _around(launch: Launch, table: Table) -> None:
 
 def _rehearse(launch: Launch, table: Table) -> None:
     """Setup and Init: the audit, labels, the plan; with the base loaded, two steps and the speed."""
+    from engine.model.resolve import resolve
     from engine.training.build import build
     from engine.training.preparing import prepare_run
 
+    base = resolve(launch.config.training.base_model)
+    if isinstance(base, str):
+        _remote(base, table)
+        return
     name = "data"
     with rehearsal(launch) as (session, told):
         try:
@@ -151,11 +157,6 @@ def _rehearse(launch: Launch, table: Table) -> None:
                 prepared, tokenizer, plan = prepare_run(session, None)
             _tell_data(told, table)
             _tell_plan("plan", told, table, notes=False)
-            if isinstance(session.base, str):
-                table.add(
-                    "base model", "skip", f"{session.base} must be downloaded first, which a run does in its window"
-                )
-                return
             name = "base model"
             if not table.code:
                 with quiet_stdout():
@@ -166,6 +167,28 @@ def _rehearse(launch: Launch, table: Table) -> None:
             if any(isinstance(event, ModelLoaded) for event in told):
                 name = "loss"
             table.fail(name, error)
+
+
+def _remote(name: str, table: Table) -> None:
+    """A base that must be downloaded: is there room, and how long will the window wait for it?"""
+    from engine.model.download import look_up
+
+    try:
+        with quiet_stdout():
+            remote = look_up(name)
+    except UserError as error:
+        table.fail("base model", error)
+        return
+    if remote.shortage is not None:
+        table.refuse("base model", remote.shortage)
+        return
+    wait = duration(remote.missing / DOWNLOAD_BYTES_PER_S)
+    table.add(
+        "base model",
+        "skip",
+        f"{size(remote.missing)} of {name}, revision {remote.revision[:12]}, must be downloaded, which takes about "
+        f"{wait} of the window. After `hf download {name}` this check goes on to labels, plan and loss.",
+    )
 
 
 def _tell_data(told: list[Event], table: Table) -> None:
