@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.data.batches import make_bins
+from engine.data.example import NO_TARGET, Example
 from engine.data.packing import pack
 
 items = st.integers(1, 100).flatmap(
@@ -13,6 +17,10 @@ items = st.integers(1, 100).flatmap(
 )
 few_items = st.integers(1, 40).flatmap(
     lambda capacity: st.tuples(st.lists(st.integers(1, capacity), max_size=8), st.just(capacity))
+)
+
+small_items = st.integers(4, 4096).flatmap(
+    lambda capacity: st.tuples(st.lists(st.integers(1, capacity // 4), min_size=1, max_size=80), st.just(capacity))
 )
 
 
@@ -66,6 +74,36 @@ def test_items_of_a_quarter_bin_at_most_keep_the_bound(lengths: list[int]) -> No
 def test_bins_are_nearly_equal(lengths: list[int]) -> None:
     loads = [sum(lengths[index] for index in each) for each in pack(lengths, 8192)]
     assert max(loads) - min(loads) <= max(lengths)
+
+
+@settings(max_examples=300)
+@given(small_items)
+def test_where_no_conversation_exceeds_a_quarter_bin_the_smallest_bin_is_60_percent_of_the_largest(
+    case: tuple[list[int], int],
+) -> None:
+    lengths, capacity = case
+    loads = [sum(lengths[index] for index in each) for each in pack(lengths, capacity)]
+    assert min(loads) >= 0.6 * max(loads)
+    assert len(loads) <= bound(lengths, capacity)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(1, 128), min_size=1, max_size=40))
+def test_bins_hold_the_tokens_of_their_conversations_and_no_padding(lengths: list[int]) -> None:
+    chance = np.random.default_rng(len(lengths))
+    examples = []
+    for number, length in enumerate(lengths):
+        ids = chance.integers(1, 1000, size=length).astype(np.int32)
+        labels = np.where(chance.random(length) < 0.5, ids, NO_TARGET).astype(np.int32)
+        examples.append(Example(ids=ids, labels=labels, domain_index=0, conversation=number))
+    bins = make_bins(examples, 512)
+    assert len(bins) <= bound(lengths, 512)
+    assert sum(one.tokens for one in bins) == sum(lengths)
+    assert sum(one.targets for one in bins) == sum(example.targets for example in examples)
+    for one in bins:
+        assert int(one.starts[-1]) == one.tokens <= 512
+        laid = np.concatenate([examples[index].ids for index in one.examples])
+        assert torch.equal(one.input_ids, torch.from_numpy(laid.astype(np.int64)))
 
 
 def test_the_bound_is_out_of_reach_where_no_two_items_share_a_bin() -> None:
