@@ -10,8 +10,8 @@ from engine.report.plots.canvas import Canvas
 from engine.report.plots.scale import Scale, even, ticks, told
 
 EVEN = "compact"
-MARKS = 12
-"""Vertical marks that get their words; more would cover the chart."""
+MARKS = 60
+"""Vertical marks; more would cover the chart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +81,9 @@ def _freest(canvas: Canvas, area: Frame, y: float, width: float, drawn: Sequence
 
 
 def marks(canvas: Canvas, area: Frame, found: Sequence[Mark]) -> None:
-    """Vertical lines with their words at the top; words that would overlap are left out, their lines are not."""
-    free = area.left - 100.0
-    for mark in sorted(found, key=lambda each: each.at)[:200]:
+    """Vertical lines with their words at the top; of words that would overlap, what matters less goes without."""
+    taken: list[tuple[float, float]] = []
+    for mark in sorted(found, key=lambda each: (each.tone == "soft", each.at))[:MARKS]:
         if not area.x.low <= mark.at <= area.x.high:
             continue
         place = area.x(mark.at)
@@ -91,7 +91,7 @@ def marks(canvas: Canvas, area: Frame, found: Sequence[Mark]) -> None:
         width = canvas.theme.width(mark.label)
         at_right = place + 4 + width <= canvas.width
         start = place + 4 if at_right else place - 4 - width
-        if start > free:
+        if all(start + width + 4 < low or start > high + 4 for low, high in taken):
             anchor, spot = ("start", place + 4) if at_right else ("end", place - 4)
             canvas.text(spot, area.top + canvas.theme.size * 0.75, mark.label, mark.tone, anchor=anchor, halo=True)
-            free = start + width + 6
+            taken.append((start, start + width))

@@ -121,7 +121,7 @@ def _machine(story: Story) -> list[Block]:
 def _clipped(story: Story) -> str:
     part = weighted_mean(story.curves.clipped)
     rejected = story.tallies.rejected
-    told = "" if part is None else f"Clipped in {share(part)} of the steps."
+    told = "" if part is None else f"Clipped in {share(part)} of the steps." if part else "No step was clipped."
     return f"{told} {rejected:,} steps were not taken." if rejected else told
 
 
