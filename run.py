@@ -21,6 +21,7 @@ from engine.release.commands import backup, export, release, restore
 from engine.report.commands import report
 from engine.run.arguments import DEFAULT, Grammar, arrange
 from engine.run.commands import send, status
+from engine.training.checking import check
 from engine.training.commands import full_screen, train_command
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ app.command()(train_command(show))
 app.command()(status)
 app.command()(send)
 app.command()(plan)
+app.command()(check)
 app.command()(export)
 app.command()(release)
 app.command()(backup)

@@ -7,7 +7,8 @@ that suits one suits all.
 
 Memory, by arithmetic at 12.2 billion parameters in bfloat16: 24.5 GB of weights, 3 GB for adapters, AdamW and the CUDA
 context, and for each token of a bin 3.94 MB of kept activations (96.1 KiB in each of 40 layers), or, where they are
-recomputed, 0.41 MB and one layer's 0.1 MB at a time.
+recomputed, 0.41 MB and one layer's 0.1 MB at a time. A plan works it out again for the base, the bins and the card at
+hand (`engine/plan/memory.py`, which adds 2 GB of logits and working space); a test holds the two together.
 """
 
 from __future__ import annotations

@@ -212,9 +212,10 @@ def _card(config: Config, params: int, assumed: Assumed, said: list[str]) -> dic
         return None
     limit = CARD_BYTES if assumed.memory_gb is None else int(assumed.memory_gb * 1e9)
     if assumed.memory_gb is None:
+        speed = "" if assumed.tokens_per_s is not None else " at the speed that the profile assumes for it"
         said.append(
-            f"There is no GPU here: planned for a card of {size(limit)} at the speed that the profile assumes for it. "
-            "--assume-memory-gb and --assume-tokens-per-s state others."
+            f"There is no GPU here: planned for a card of {size(limit)}{speed}. --assume-memory-gb and "
+            "--assume-tokens-per-s state others."
         )
     else:
         said.append(f"Planned for a card of {size(limit)}, as stated.")

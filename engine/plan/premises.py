@@ -16,6 +16,9 @@ ITEM_BYTES = {"float32": 4, "bfloat16": 2}
 SIZES = (2048, 4096, 8192, 16384)
 """Bins that an earlier run may have been measured with."""
 
+PROTOTYPE_SHARE = 0.5
+"""Work of a token that makes a prototype, against one that is trained on: forward only, on the reference path."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Premises:
@@ -41,14 +44,14 @@ class Premises:
 
     @property
     def init_tokens(self) -> int:
-        """Tokens that Init passes through the model: prototypes of the domains, a trial, the bins it times."""
+        """Work of Init in tokens trained on: prototypes of the domains, a trial, the bins it times."""
         moe = self.config.moe
         prototypes = 0
         if moe.adapter_mode == "moe" and moe.router_init == "prototypes":
             prototypes = min(moe.prototype_conversations * self.domains, self.train_examples)
         step = self.config.training.conversations_per_step * self.example_tokens
         timed = MEASURED_BINS * min(self.bin_tokens, step)
-        return int(prototypes * self.example_tokens + timed) + min(TRIAL_TOKENS, int(5 * step))
+        return int(PROTOTYPE_SHARE * prototypes * self.example_tokens + timed) + min(TRIAL_TOKENS, int(5 * step))
 
     def assumed(self, tokens_per_s: float | None = None) -> Costs:
         """What to expect without a measurement, or at a stated speed."""

@@ -16,7 +16,6 @@ import typer
 from configs.errors import UsageError
 
 if TYPE_CHECKING:
-    from engine.training.choose import Choice
     from engine.training.launch import Launch
 
 Show = Callable[[Path, Callable[[], str | None]], int]
@@ -85,7 +84,9 @@ def train_command(show: Show) -> Callable[..., None]:
             overrides=tuple(overrides or ()),
         )
         if check:
-            raise typer.Exit(_check(choice, as_json=json))
+            from engine.training.checking import told as check_told
+
+            raise typer.Exit(check_told(choice, as_json=json))
         try:
             launch = choose(choice)
         except AlreadyFinished as done:
@@ -108,23 +109,6 @@ def train_command(show: Show) -> Callable[..., None]:
         raise typer.Exit(show(launch.directory, lambda: last_words(started)))
 
     return train
-
-
-def _check(choice: Choice, *, as_json: bool) -> int:
-    from engine.training.check import Row, run_check
-
-    def tell(row: Row) -> None:
-        typer.echo(f"{row.verdict:<5} {row.name:<14} {row.text}")
-
-    table = run_check(choice) if as_json else run_check(choice, tell)
-    if as_json:
-        import orjson
-
-        typer.echo(orjson.dumps(table.to_json(), option=orjson.OPT_INDENT_2).decode())
-    else:
-        end = "This start is refused: see `fail` above." if table.code else "A run with these options can start."
-        typer.echo(f"\n{end} Checked in {table.seconds:.0f} s; nothing was left behind.")
-    return int(table.code)
 
 
 def _foreground(launch: Launch, *, json: bool) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from configs.errors import ConfigError
 from configs.schema import Config
 from engine.data.prepare import Prepared
 from engine.plan.disk import Disk
 from engine.plan.estimate import Plan, make_plan, to_event
 from engine.plan.history import recalled, remember
-from engine.plan.memory import Memory
+from engine.plan.memory import Memory, does_not_fit
 from engine.plan.premises import Premises
 from engine.plan.report import report
 from engine.plan.shape import shape_of, trainable
@@ -47,6 +48,8 @@ def plan_first(session: Session, prepared: Prepared) -> Planned:
     costs = premises.assumed()
     costs = replace(costs, setup_s=costs.setup_s - IMPORTS_S + passed_s)
     memory, adjusted = premises.memory(manual=session.launch.manual)
+    if memory.limit is not None and premises.shape.known and memory.parts["weights"] > memory.limit:
+        raise ConfigError(str(does_not_fit(memory)))
     costs = remembered(costs, recalled(premises.key(memory)), passed_s=passed_s)
     plan = make_plan(
         work_of(session, prepared),

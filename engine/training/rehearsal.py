@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -30,12 +32,30 @@ def nearest(directory: Path) -> Path:
 
 
 @contextmanager
+def _leaving_on_term() -> Iterator[None]:
+    """A SIGTERM leaves by an exception, as Ctrl-C does, so that the folder is removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def rehearsal(launch: Launch) -> Iterator[tuple[Session, list[Event]]]:
     """A session of `launch` in a hidden folder that is removed at the end, and what it has recorded so far.
 
     Nobody listens: no console, no log, no W&B, no socket, no lock on the run.
     """
     with ExitStack() as stack:
+        stack.enter_context(_leaving_on_term())
         where = nearest(launch.directory)
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=where, prefix=".stint-check-"))
         rundir = RunDir(Path(folder) / "run")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -11,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.training.check import run_check
 from engine.training.choose import Choice
-from states.events import MessageLogged, RunFailed, RunStopped, TaskCompleted
+from states.events import MessageLogged, RunFailed, RunPlanned, RunStopped, TaskCompleted
 from states.phases import ExitCode, Phase
 
 pytestmark = pytest.mark.usefixtures("unsynced")
@@ -104,6 +105,40 @@ def test_a_base_whose_loss_does_not_fall_stops_the_run_before_it_trains(bench, d
     assert "does not fall in two small steps" in failed.message
     assert failed.traceback == ""
     assert bench.events(RunStopped)[-1].step == 0
+
+
+def test_a_base_that_no_memory_here_can_hold_is_refused_in_setup(bench, configured):
+    bench.monkeypatch.setattr("engine.training.planning.memory_limit", lambda _: 1000)
+    assert bench.go() == ExitCode.USAGE
+    (failed,) = bench.events(RunFailed)
+    assert failed.phase is Phase.SETUP
+    assert "Take a smaller base, or a card with" in failed.message
+
+
+def test_little_memory_makes_small_bins_and_they_are_kept_by_a_resume(bench):
+    from engine.plan.memory import USABLE
+    from engine.training import planning
+
+    tight = planning.Premises.memory
+
+    def limited(premises, *, manual):
+        whole = premises.as_asked().total
+        return tight(replace(premises, memory_limit=int(0.999 * whole / USABLE)), manual=manual)
+
+    bench.monkeypatch.setattr(planning.Premises, "memory", limited)
+    choice = {"overrides": ("training.max_length=64", "training.num_train_epochs=1", "safety.reserve_minutes=0")}
+    bench.go_until(3, **choice)
+    first, second = bench.events(RunPlanned)
+    assert first.bin_tokens == second.bin_tokens
+    assert (first.bin_tokens, first.recompute) != (256, False)
+    assert any("would not fit in the memory" in change for change in second.changes)
+    runtime = orjson.loads((bench.run / "checkpoint-2" / "trainer_state.json").read_bytes())["stint"]["runtime"]
+    assert (runtime["bin_tokens"], runtime["recompute"]) == (first.bin_tokens, first.recompute)
+    bench.monkeypatch.setattr(planning.Premises, "memory", tight)
+    assert bench.go(resume="auto", **choice) == ExitCode.FINISHED
+    last = bench.run / bench.view.ending.checkpoint
+    again = orjson.loads((last / "trainer_state.json").read_bytes())["stint"]["runtime"]
+    assert again == runtime
 
 
 def test_the_check_names_the_base_whose_loss_does_not_fall(configured, deaf_base):

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.plan.estimate import make_plan, to_event
+from configs.schema import MoeConfig
+from engine.plan.estimate import Alternative, make_plan, to_event
 from engine.plan.layout import EVAL_SHARE
+from engine.plan.memory import memory_of
+from engine.plan.shape import REFERENCE
 from engine.plan.throughput import FORWARD_SHARE, Costs
 from engine.plan.workload import Workload
 from states.codec import decode, encode
@@ -89,6 +92,31 @@ def test_without_a_time_limit_everything_fits():
     plan = make_plan(replace(DOCUMENT, window_s=None, reserve_s=0.0, epochs=100), COSTS)
     assert plan.fits
     assert plan.planned_steps == 22_500
+
+
+def test_bins_that_were_measured_to_be_faster_come_before_fewer_epochs():
+    slow, quick = (
+        memory_of(REFERENCE, MoeConfig(), device="cuda", item=2, bin_tokens=8192, recompute=again, limit=85 * 10**9)
+        for again in (True, False)
+    )
+    known = [Alternative(memory=quick, tokens_per_s=1200.0)]
+    tight = narrowed(4)
+    plan = make_plan(tight, COSTS, memory=slow, alternatives=known)
+    assert plan.memory == quick
+    assert (plan.profile, plan.planned_steps, plan.tokens_per_s) == ("balanced", 675, 1200.0)
+    assert any("without recomputing activations, measured on this device at 1,200" in change for change in plan.changes)
+    assert make_plan(narrowed(12), COSTS, memory=slow, alternatives=known).memory == slow, "only where time is short"
+    assert make_plan(tight, COSTS, memory=slow).profile == "fast"
+    barely = [Alternative(memory=quick, tokens_per_s=805.0)]
+    assert make_plan(tight, COSTS, memory=slow, alternatives=barely).memory == slow
+
+
+def test_a_profile_with_whole_epochs_comes_before_a_part_of_one():
+    plan = make_plan(narrowed(3.5), COSTS)
+    assert (plan.profile, plan.planned_steps, plan.epochs) == ("fast", 450, 2.0)
+    assert any(change.startswith("The profile fast instead of balanced: 2 of 3 epochs") for change in plan.changes)
+    quality = make_plan(narrowed(4.4, profile="quality", epochs=4), COSTS)
+    assert (quality.profile, quality.planned_steps) == ("balanced", 675)
 
 
 def test_manual_adjusts_nothing_and_warns():
