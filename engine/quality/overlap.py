@@ -32,8 +32,8 @@ def overlap(bench: Bench) -> Iterator[Section]:
     said = bench.dialogues
     checks = []
     for name, title, metric in (("bleu", "BLEU", BLEU), ("chrf", "chrF", CHRF)):
-        base, _ = scored(metric(), lines(said.base), said.references)
-        tuned, signature = scored(metric(), lines(said.tuned), said.references)
+        base, _ = scored(metric, lines(said.base), said.references)
+        tuned, signature = scored(metric, lines(said.tuned), said.references)
         checks.append(
             Check(
                 id=f"overlap.{name}",
@@ -49,13 +49,21 @@ def overlap(bench: Bench) -> Iterator[Section]:
     yield Section(name="overlap", title="Overlap with the therapist's reply", caveat=CAVEAT, checks=tuple(checks))
 
 
-def scored(metric: Any, replies: Sequence[str], references: Sequence[str]) -> tuple[Measure, str]:
-    """A corpus score with sacrebleu's bootstrap, and its signature."""
+def scored(kind: Any, replies: Sequence[str], references: Sequence[str]) -> tuple[Measure, str]:
+    """A corpus score by a metric of sacrebleu's with its bootstrap, and its signature."""
     flat = [" ".join(reference.split()) for reference in references]
-    found = metric.corpus_score(list(replies), [flat], n_bootstrap=RESAMPLES)
+    metric = kind()
+    try:
+        found = metric.corpus_score(list(replies), [flat], n_bootstrap=RESAMPLES)
+    except TypeError:
+        # sacrebleu 2.6 cannot average resamples of which some score exactly 0: then there is no interval to tell.
+        metric = kind()
+        found = metric.corpus_score(list(replies), [flat])
+        return Measure(value=float(found.score)), str(metric.get_signature())
     signature = str(metric.get_signature())
     told = json.loads(found.format(width=6, signature=signature, is_json=True))
-    middle, half = float(told["confidence_mean"]), float(told["confidence_var"])
+    # A score of 0 however it is drawn comes without an interval.
+    middle, half = float(told.get("confidence_mean", 0.0)), float(told.get("confidence_var", 0.0))
     return Measure(value=float(found.score), low=middle - half, high=middle + half), signature
 
 

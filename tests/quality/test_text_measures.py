@@ -17,7 +17,7 @@ from engine.data.conversation import Role, Turn
 from engine.data.template import Renderer
 from engine.quality.coherence import coherence
 from engine.quality.dialogues import Dialogues, drawn
-from engine.quality.findings import Check, Section, Severity, Verdict
+from engine.quality.findings import Check, Measure, Section, Severity, Verdict
 from engine.quality.overlap import overlap
 from engine.quality.speaker import Reply, Score
 from engine.quality.wording import distinct, leaks_role, repetition
@@ -91,6 +91,12 @@ def test_bleu_and_chrf_are_what_sacrebleus_command_line_says(planted: Callable[.
         assert check.source == f"sacrebleu {told[name]['signature']}"
     assert found["overlap.bleu"].base is not None
     assert found["overlap.bleu"].base.value == pytest.approx(100.0)
+
+
+def test_replies_that_share_nothing_with_the_references_score_nothing(planted: Callable[..., Any]) -> None:
+    found = checks(overlap(planted(said("zzz", "qqq", ""))))
+    assert found["overlap.bleu"].tuned == Measure(value=0.0, low=0.0, high=0.0)
+    assert found["overlap.chrf"].tuned == Measure(value=0.0, low=0.0, high=0.0)
 
 
 @pytest.mark.parametrize(
