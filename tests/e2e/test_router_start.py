@@ -46,3 +46,21 @@ def test_domains_that_are_not_configured_make_no_prototype(routers):
     assert torch.allclose(two, other[:, [1, 0]])
     # Prototypes of two groups point away from each other.
     assert torch.nn.functional.cosine_similarity(two[:, 0], two[:, 1]).max() < -0.9
+
+
+@pytest.mark.parametrize(("start", "expected"), [("prototypes", [4, 6]), ("normal", [])])
+def test_routers_from_prototypes_are_recentred_while_the_adapters_settle_in(bench, monkeypatch, start, expected):
+    from engine.training import experts, loop
+
+    steps: list[int] = []
+    keep, recentre = loop.keep_centred, experts.recentre_routers
+
+    def seen(session, trainer):
+        monkeypatch.setattr(experts, "recentre_routers", lambda *args: (steps.append(session.step), recentre(*args))[1])
+        keep(session, trainer)
+
+    monkeypatch.setattr(loop, "keep_centred", seen)
+    bench.go_until(
+        8, manual=True, overrides=(f"moe.router_init={start}", "training.num_train_epochs=8", "training.eval_steps=100")
+    )
+    assert steps == expected
