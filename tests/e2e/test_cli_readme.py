@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -155,6 +156,14 @@ def test_checkpoints_are_listed_verified_and_pruned(typed: Typed, project_with_r
     assert [path.name for path in RunDir(project_with_run / "run").checkpoints()] == ["checkpoint-22"]
 
 
+def test_a_report_is_written(typed: Typed, project_with_run: Path) -> None:
+    for line in words("python run.py report [RUN]", RUN="run"):
+        said = typed(*line)
+        assert (said.code, said.err) == (0, ""), line
+        assert said.out.startswith("Finished: all 22 planned steps done")
+    assert (project_with_run / "run" / "training_report.pdf").read_bytes().startswith(b"%PDF")
+
+
 @pytest.fixture
 def data(here: Path) -> Path:
     """A working directory with the demo's conversations as data.json."""
@@ -220,6 +229,46 @@ def test_attach_shows_a_run_that_has_ended(terminal: Any, project_with_run: Path
         screen = terminal(*line)
         screen.until("STOPPED")
         assert screen.leave() == 0
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Safety and bias checks, which have tests of their own, as a section each."""
+    from engine.quality import bias, safety
+    from engine.quality.findings import Section
+
+    for module in (safety, bias):
+        name = module.__name__.rpartition(".")[2]
+        monkeypatch.setattr(module, "run", lambda *_, name=name, **__: iter([Section(name=name, title=name)]))
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_model_is_evaluated(typed: Typed, project_with_run: Path, data: Path) -> None:
+    for line in words("python run.py evaluate [RUN] --quick", RUN="run"):
+        said = typed(*line)
+        assert said.code == 0, said.err
+        assert "Loss per therapist token" in said.out
+    assert (project_with_run / "run" / "evaluation-quick" / "evaluation.json").is_file()
+    data.write_text(json.dumps([{"text": "Client: boss\nTherapist: Tell me."}, {"text": "Client: b\nTherapist: c"}]))
+    [line] = words("python run.py evaluate --model_path RUN --test_data data.json --output_dir results", RUN="run")
+    said = typed(*line)
+    assert said.code == 0, said.err
+    assert json.loads((project_with_run / "results" / "evaluation.json").read_text())["data"]["conversations"] == 2
+
+
+def test_a_model_answers(typed: Typed, project_with_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project_with_run / "prompts.json").write_text('["I feel worry"]')
+    lines = words("python run.py infer --model_path RUN --test_file prompts.json [--json]", RUN="run")
+    shown, told = (typed(*line) for line in lines)
+    assert (shown.code, told.code) == (0, 0)
+    assert "[1] client: I feel worry" in shown.out
+    assert json.loads(told.out)["client"] == "I feel worry"
+    last = words("python run.py infer [RUN] --prompt TEXT [--base] [--show-experts]", RUN="run")[-1]
+    assert "experts: none" in typed(*last).err
+    monkeypatch.setattr("sys.stdin", io.StringIO("/quit\n"))
+    said = typed(*words("python run.py infer [RUN] --chat", RUN="run")[-1])
+    assert said.code == 0
+    assert "/quit leaves" in said.err
 
 
 def test_resume_goes_on_from_the_newest_checkpoint_that_verifies(typed: Typed, project_with_run: Path) -> None:
