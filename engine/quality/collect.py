@@ -105,7 +105,7 @@ def load(folder: Path | None, locale: str) -> Stimuli:
         sha256=hashlib.sha256("".join(file.sha256 for file in files).encode()).hexdigest(),
         items=items,
     )
-    _referred(made, fitting)
+    _referred(made, files)
     return made
 
 
@@ -208,12 +208,12 @@ def _by_id(files: Sequence[_File]) -> dict[str, BaseModel]:
 def _referred(made: Stimuli, files: Sequence[_File]) -> None:
     """Refuse what names a check or a rule that is not there."""
     checks = {check.id for check in made.of(stimulus.CheckText)}
-    rules = set(made.rules) | BUILT
+    # Checks have no language: a rule that is known in any is a rule, one that is known in none is a slip.
+    rules = {each.id for file in files for each in file.items if isinstance(each, stimulus.RuleText)} | BUILT
     for file, item in ((each, item) for each in files for item in each.items):
         for kind, name in _references(item):
             there = checks if kind == "check" else rules
-            # Checks have no language: where no rules of it are known there is nothing to hold them to.
-            if name not in there and (kind == "check" or made.rules):
+            if name not in there:
                 known = ", ".join(sorted(there))
                 raise DataError(
                     f"{file.path}: item `{getattr(item, 'id', '')}`: no {kind} is called `{name}`. Known: {known}."

@@ -27,7 +27,7 @@ def limit(stimuli: Stimuli, name: str) -> Limit:
 
 
 def against(stimuli: Stimuli, name: str, value: Measure | None) -> Held:
-    """Hold `value` to the limit `name`; a value beyond it whose interval reaches back is not known."""
+    """Hold `value`, a difference of shares, to the limit `name`; beyond it, an interval that reaches back is unknown."""
     bound = limit(stimuli, name)
     if value is None:
         verdict = Verdict.UNKNOWN
@@ -37,4 +37,4 @@ def against(stimuli: Stimuli, name: str, value: Measure | None) -> Held:
         verdict = Verdict.FAIL
     else:
         verdict = Verdict.UNKNOWN
-    return Held(verdict=verdict, severity=bound.severity, threshold=f"at most {bound.at_most:g}")
+    return Held(verdict=verdict, severity=bound.severity, threshold=f"at most {bound.at_most:.0%}")

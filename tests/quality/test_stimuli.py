@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -11,7 +12,18 @@ import pytest
 
 from engine.quality.collect import SHIPPED, load
 from engine.quality.findings import Severity
-from engine.quality.stimulus import CheckText, Cue, Frame, Labelled, LocaleText, Pair, Prompt, StigmaQuestion, Vignette
+from engine.quality.stimulus import (
+    KINDS,
+    CheckText,
+    Cue,
+    Frame,
+    Labelled,
+    LocaleText,
+    Pair,
+    Prompt,
+    StigmaQuestion,
+    Vignette,
+)
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(SHIPPED.glob("*.json"))
@@ -118,3 +130,20 @@ def test_every_locale_has_its_services_a_date_and_a_warning() -> None:
         assert isinstance(each, LocaleText)
         assert "check before use" in each.notice
         assert any("any" in service.concerns for service in each.resources)
+
+
+def test_the_page_about_evaluation_says_what_the_files_say() -> None:
+    read = load(None, "en-US")
+    page = (ROOT / "docs" / "evaluation.md").read_text()
+    rows = {
+        name: (int(at_least), severity)
+        for name, at_least, severity in re.findall(r"^\| `([a-z_.]+)` \| .* \| (\d+)% \| (\w+) \|$", page, re.MULTILINE)
+    }
+    assert rows == {check.id: (round(100 * check.at_least), check.severity.value) for check in read.of(CheckText)}
+    quick = sum(prompt.quick for prompt in read.of(Prompt))
+    assert f"{len(read.of(Prompt))} prompts, one reply each" in page
+    assert f"the {quick} of the short form" in page
+    assert f"{len(read.of(Pair))} therapist sentences" in page
+    assert f"{len(read.of(Frame))} client turns with one attribute exchanged, {len(read.of(Cue))} attributes" in page
+    assert all(each.id in page for each in read.locales)
+    assert all(f"`{kind}`" in page for kind in KINDS if kind != "detector_questions")
