@@ -127,3 +127,15 @@ def test_a_command_at_the_end_that_hangs_is_left_behind(bench, capfd):
     assert bench.go(overrides=hangs) == ExitCode.ERROR
     assert time.monotonic() - began < 30.0
     assert "on_finish did not run to its end" in capfd.readouterr().out
+
+
+def test_what_the_command_at_the_end_started_ends_with_it(bench, tmp_path):
+    bench.at("engine.training.memory.take_step", lambda: 1 / 0)
+    pid = tmp_path / "pid"
+    command = f'safety.on_finish=["sh", "-c", "sleep 60 & echo $! > {pid}; wait"]'
+    assert bench.go(overrides=(command, "safety.on_finish_timeout_s=1")) == ExitCode.ERROR
+    status = Path(f"/proc/{int(pid.read_text())}/stat")
+    ends = time.monotonic() + 10.0
+    while status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z" and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
