@@ -20,7 +20,7 @@ from engine.data.conversation import Conversation, Role
 from engine.data.echoes import Numbers
 
 BUCKETS: Final = 1024
-SEEN_CHARACTERS: Final = 1_000
+SEEN_CHARACTERS: Final = 500
 """Of each client: what somebody comes for is said early."""
 FITTED: Final = 4_096
 """Conversations that the groups are found on, drawn by their words; the rest joins the nearest group."""

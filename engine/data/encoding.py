@@ -47,18 +47,27 @@ class Encoded:
 
 def encode(tokenizer: Any, controls: Controls, texts: Sequence[str]) -> list[Encoded]:
     """Encode rendered texts; the template has written every special token, so none is added."""
-    batch = tokenizer(
-        list(texts),
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        padding=False,
-        truncation=False,
-        verbose=False,
-    )
+    return arrays(controls, tokens_of(tokenizer, texts))
+
+
+def tokens_of(tokenizer: Any, texts: Sequence[str]) -> list[Any]:
+    """What the tokenizer makes of texts; it holds the interpreter's lock only to take them and to hand back.
+
+    The library's own class would build six lists for each text, of which two are wanted.
+    """
+    backend = tokenizer.backend_tokenizer
+    if backend.truncation is not None:
+        backend.no_truncation()
+    if backend.padding is not None:
+        backend.no_padding()
+    return list(backend.encode_batch(list(texts), add_special_tokens=False))
+
+
+def arrays(controls: Controls, encodings: Sequence[Any]) -> list[Encoded]:
+    """The ids and offsets of encodings as arrays."""
     result = []
-    for ids, offsets in zip(batch["input_ids"], batch["offset_mapping"], strict=True):
+    for encoding in encodings:
+        ids, offsets = encoding.ids, encoding.offsets
         tokens = np.fromiter(ids, dtype=np.int32, count=len(ids))
         flat = np.fromiter(chain.from_iterable(offsets), dtype=np.int32, count=2 * len(ids)).reshape(-1, 2)
         # Empty offsets of some tokenizers read (0, 0) in mid-text; a running maximum keeps searching sound.

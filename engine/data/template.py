@@ -6,7 +6,8 @@ follow from where the turns stand in the rendered text, and every text is compar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from configs.errors import ConfigError
 from engine.data.conversation import Conversation, Role, Turn, tidy
 from engine.data.dialogue import OPENING, Dialogue, Exchange, arrange
-from engine.data.encoding import Encoded, encode
+from engine.data.encoding import Encoded, arrays, encode, tokens_of
 from engine.data.example import NO_TARGET, Example
 from engine.data.oversize import Fitted, shorten
 from engine.data.scaffold import ChatTemplate, Layout
@@ -56,11 +57,7 @@ class Renderer:
         """The examples of many conversations, in order; `progress` hears how many are done."""
         examples: list[Example] = []
         stride = max(1, len(conversations) // _CHECKS)
-        for begin in range(0, len(conversations), _BATCH):
-            batch = conversations[begin : begin + _BATCH]
-            dialogues = [self._arrange(conversation.turns) for conversation in batch]
-            layouts = [self._template.lay_out(dialogue) for dialogue in dialogues]
-            encodings = self._encode(layouts)
+        for begin, batch, dialogues, layouts, encodings in self._encoded(conversations):
             for offset, (conversation, dialogue, layout, encoded) in enumerate(
                 zip(batch, dialogues, layouts, encodings, strict=True)
             ):
@@ -73,6 +70,23 @@ class Renderer:
                 examples.extend(made)
             progress(begin + len(batch))
         return examples
+
+    def _encoded(
+        self, conversations: Sequence[Conversation]
+    ) -> Iterator[tuple[int, Sequence[Conversation], list[Dialogue], list[Layout], list[Encoded]]]:
+        """Batches laid out and encoded; the tokenizer, which needs no interpreter, works one batch ahead."""
+        with ThreadPoolExecutor(1, thread_name_prefix="encode") as pool:
+            ahead: tuple[int, Sequence[Conversation], list[Dialogue], list[Layout], Future[list[Any]]] | None = None
+            for begin in range(0, len(conversations), _BATCH):
+                batch = conversations[begin : begin + _BATCH]
+                dialogues = [self._arrange(conversation.turns) for conversation in batch]
+                layouts = [self._template.lay_out(dialogue) for dialogue in dialogues]
+                working = pool.submit(tokens_of, self._tokenizer, [layout.text for layout in layouts])
+                if ahead is not None:
+                    yield *ahead[:4], arrays(self._template.controls, ahead[4].result())
+                ahead = begin, batch, dialogues, layouts, working
+            if ahead is not None:
+                yield *ahead[:4], arrays(self._template.controls, ahead[4].result())
 
     def prompt(self, turns: Iterable[Turn]) -> list[int]:
         """Ids that ask for the therapist's next turn; the oldest exchanges go first when they exceed max_length.
