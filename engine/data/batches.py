@@ -51,12 +51,17 @@ def make_bins(examples: Sequence[Example], bin_tokens: int) -> list[Bin]:
 def _lay(examples: Sequence[Example], indices: Sequence[int]) -> Bin:
     chosen = [examples[index] for index in indices]
     lengths = [example.tokens for example in chosen]
-    labels = np.concatenate([np.append(example.labels[1:], np.int32(NO_TARGET)) for example in chosen])
+    starts = np.cumsum([0, *lengths], dtype=np.int32)
+    labels = np.empty(starts[-1] + 1, dtype=np.int64)
+    np.concatenate([example.labels for example in chosen], out=labels[:-1])
+    # A conversation's first label stands where its neighbour's last token would have to predict it.
+    labels[starts] = NO_TARGET
+    labels = labels[1:]
     return Bin(
-        input_ids=torch.from_numpy(np.concatenate([example.ids for example in chosen]).astype(np.int64)),
-        position_ids=torch.from_numpy(np.concatenate([np.arange(length, dtype=np.int64) for length in lengths])),
-        labels=torch.from_numpy(labels.astype(np.int64)),
-        starts=torch.from_numpy(np.cumsum([0, *lengths], dtype=np.int32)),
+        input_ids=torch.from_numpy(np.concatenate([example.ids for example in chosen], dtype=np.int64)),
+        position_ids=torch.from_numpy(np.arange(starts[-1], dtype=np.int64) - np.repeat(starts[:-1], lengths)),
+        labels=torch.from_numpy(labels),
+        starts=torch.from_numpy(starts),
         domains=torch.from_numpy(np.repeat([example.domain_index for example in chosen], lengths).astype(np.int16)),
         targets=int(np.count_nonzero(labels != NO_TARGET)),
         examples=tuple(indices),

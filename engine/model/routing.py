@@ -98,7 +98,7 @@ class Routing:
         counts = self.layout.counts(step)
         total = counts.sum(-1, keepdim=True)
         share = (counts / total.clamp(min=1)).to(self.usage.dtype)
-        self.usage.copy_(torch.where(total > 0, self.usage * self.decay + share * (1.0 - self.decay), self.usage))
+        self.usage.lerp_(share, (1.0 - self.decay) * (total > 0))
         self._window += step
         self._step.zero_()
 

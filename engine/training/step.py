@@ -32,12 +32,12 @@ class StepStats:
     @property
     def loss(self) -> float | None:
         """Mean NLL of the step's target tokens in nats; None where it was not finite."""
-        return _finite(float(self.numbers.read()[0]))
+        return _finite(self.numbers.read().tolist()[0])
 
     @property
     def grad_norm(self) -> float | None:
         """Before clipping; None where it was not finite."""
-        return _finite(float(self.numbers.read()[1]))
+        return _finite(self.numbers.read().tolist()[1])
 
     @property
     def rejected(self) -> str | None:
@@ -78,7 +78,9 @@ def take_step(trainer: Trainer, examples: Sequence[Example], *, rate: float, ram
     set_rate(trainer.optimizer, rate)
     step_where(trainer.optimizer, finite)
     trainer.adapted.routing.end_step(finite)
-    trainer.optimizer.zero_grad(set_to_none=True)
+    # What `zero_grad` does, without what it does for profilers and hooks: a fifth of a millisecond.
+    for parameter in trainer.parameters:
+        parameter.grad = None
     clock.stop()
     return StepStats(tokens=tokens, targets=targets, data_s=data_s, numbers=Late.of(numbers), clock=clock)
 
