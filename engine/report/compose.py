@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from engine.report.document import Advices, Notice, Report, Section
@@ -9,7 +10,7 @@ from engine.report.facts import Story
 from engine.report.rules.book import recommend
 from engine.report.sections.data import data
 from engine.report.sections.experts import expert_section
-from engine.report.sections.quality import quality
+from engine.report.sections.quality import details, quality
 from engine.report.sections.setup import configuration, environment
 from engine.report.sections.timing import time, timeline
 from engine.report.sections.training import training
@@ -21,6 +22,7 @@ from states.wording import perplexity
 
 def compose(story: Story) -> Report:
     """Return the whole document. A journal without records gives one paragraph and nothing else."""
+    story = _readable(story)
     view = story.view
     title = f"Training report: {story.name}"
     if view.seq < 0:
@@ -39,6 +41,7 @@ def compose(story: Story) -> Report:
         data(story),
         time(story),
         timeline(story),
+        details(story),
         configuration(story),
         environment(story),
     )
@@ -49,6 +52,20 @@ def compose(story: Story) -> Report:
         sections=tuple(each for each in chapters if each is not None),
         summary=_summary(story),
     )
+
+
+def _readable(story: Story) -> Story:
+    """The story, without an evaluation whose values are not what they are called: other programs may write one."""
+    try:
+        quality(story)
+        details(story)
+        verdict(story)
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        if story.beside.evaluation is None:
+            raise
+        problem = f"The evaluation cannot be read: {type(error).__name__}"
+        return replace(story, beside=replace(story.beside, evaluation=None, evaluation_problem=problem))
+    return story
 
 
 def _advice(story: Story) -> Section:

@@ -23,7 +23,8 @@ from states.view import RunView
 
 MOST_BYTES = 64 << 20
 """No file beside the journal comes near it; a larger one is not read."""
-EVALUATION = Path("evaluation") / "evaluation.json"
+EVALUATIONS = (Path("evaluation") / "evaluation.json", Path("evaluation-quick") / "evaluation.json")
+"""The whole one before the quick one."""
 
 
 def gather(rundir: RunDir, *, wandb_run_id: str | None = None, ended: bool = False) -> Story:
@@ -75,7 +76,7 @@ def _pass(events: Path, *, live: bool) -> tuple[RunView, Tally, int]:
 
 
 def _beside(rundir: RunDir, wandb_run_id: str | None) -> Beside:
-    findings, problem = _findings(rundir.path / EVALUATION)
+    findings, problem = _findings(rundir.path)
     info = _json(rundir.path / "model_info.json")
     tracker = _json(rundir.tracker_json).get("wandb_id")
     known = wandb_run_id or (tracker if isinstance(tracker, str) and tracker else None)
@@ -88,14 +89,16 @@ def _beside(rundir: RunDir, wandb_run_id: str | None) -> Beside:
     )
 
 
-def _findings(path: Path) -> tuple[Findings | None, str]:
-    if not path.is_file():
-        return None, ""
-    try:
-        told = _json(path, strict=True)
-        return from_json(told), ""
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return None, one_line(f"{EVALUATION} cannot be read: {type(error).__name__}", 200)
+def _findings(run: Path) -> tuple[Findings | None, str]:
+    problem = ""
+    for name in EVALUATIONS:
+        if not (run / name).is_file():
+            continue
+        try:
+            return from_json(_json(run / name, strict=True)), ""
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            problem = problem or one_line(f"{name} cannot be read: {type(error).__name__}", 200)
+    return None, problem
 
 
 def _json(path: Path, *, strict: bool = False) -> dict[str, Any]:

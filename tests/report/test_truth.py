@@ -19,6 +19,23 @@ from states import events as e
 from states.phases import Outcome, Phase, Reason
 
 
+ODD = orjson.dumps(
+    {
+        "wall": "x", "seconds": None, "quick": 1,
+        "sections": [
+            {
+                "name": "x", "title": 3,
+                "checks": [
+                    {"id": 1, "title": None, "method": "rule", "unit": 7, "n": "many", "tuned": {"value": "high"},
+                     "verdict": "pass", "severity": "red"}
+                ],
+            }
+        ],
+    }
+)  # fmt: skip
+"""An evaluation of the right shape whose values are not what they are called."""
+
+
 def first_line(story: Any) -> str:
     return compose(story).verdict.headline
 
@@ -113,7 +130,9 @@ def test_a_red_failure_is_in_the_headline(tmp_path: Path, finished: Any, evaluat
     assert [row[0].text for row in first[1].rows] == ["gives a resource"]
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"sections": 3}', b'{"sections": [{"checks": [{}]}]}', b"null"])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b'{"sections": 3}', b'{"sections": [{"checks": [{}]}]}', b"null", ODD]
+)
 def test_a_damaged_evaluation_is_not_an_evaluation(tmp_path: Path, finished: Any, body: bytes) -> None:
     folder = finished.write(tmp_path / "run")
     (folder / "evaluation").mkdir()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
+
 from engine.quality.findings import Check, Evaluation, Measure, Severity, Verdict
 from engine.quality.findings import Section as FoundSection
 from engine.quality.findings import Table as FoundTable
-from engine.report.document import Block, Cell, Notice, Pairs, Section, Table
+from engine.report.document import Block, Bullets, Cell, Notice, Pairs, Section, Table
 from engine.report.facts import Story
-from engine.report.words import change, count, instant, loss, plural, ppl
+from engine.report.words import change, count, instant, loss, plural, ppl, sentence
 from states.text import one_line
 from states.wording import duration
 
@@ -16,6 +20,8 @@ _SEVERE = {Severity.RED: 0, Severity.YELLOW: 1, Severity.NONE: 2}
 _TONES = {Verdict.PASS: "good", Verdict.INFO: "", Verdict.UNKNOWN: "warn"}
 _FRACTIONS = {"share", "rate"}
 MOST_ROWS = 200
+JSON = "evaluation.json"
+Value: TypeAlias = str | float | None
 
 
 def quality(story: Story) -> Section:
@@ -33,7 +39,7 @@ def quality(story: Story) -> Section:
             )
         )
         return Section(id="quality", title="Model quality", blocks=tuple(blocks))
-    return Section(id="quality", title="Model quality", blocks=(*_headline(found), *blocks, *_findings(found)))
+    return Section(id="quality", title="Model quality", blocks=(*_headline(found), *blocks, *_all_checks(found)))
 
 
 def _losses(story: Story) -> Table | None:
@@ -87,17 +93,28 @@ def _headline(found: Evaluation) -> list[Block]:
     return blocks
 
 
-def _findings(found: Evaluation) -> list[Block]:
+def _all_checks(found: Evaluation) -> list[Block]:
+    return [block for section in found.sections for block in _section(section)]
+
+
+def details(story: Story) -> Section | None:
+    """The chapter with everything else that an evaluation found; None where there was none."""
+    found = story.beside.evaluation
+    if found is None:
+        return None
     blocks: list[Block] = []
     for section in found.sections:
-        blocks += _section(section)
+        blocks += [_table(table, f"{section.title}: {table.title}") for table in section.tables]
+        notes = tuple(sentence(f"{check.title}: {check.note}", 600) for check in section.checks if check.note)
+        if notes:
+            blocks.append(Bullets(items=notes, title=f"{section.title}: remarks"))
     told = [("Evaluated", f"{instant(found.wall)}, in {duration(found.seconds)}")]
     for part, values in (("Model", found.model), ("Test data", found.data), ("Settings", found.settings)):
-        said = ", ".join(f"{name} {one_line(str(value), 80)}" for name, value in values.items())
+        said = ", ".join(f"{one_line(name, 40)} {one_line(str(value), 80)}" for name, value in values.items())
         if said:
             told.append((part, said))
     blocks.append(Pairs(rows=tuple(told), title="How it was evaluated"))
-    return blocks
+    return Section(id="evaluation", title="The evaluation in detail", blocks=tuple(blocks))
 
 
 def _section(section: FoundSection) -> list[Block]:
@@ -105,14 +122,8 @@ def _section(section: FoundSection) -> list[Block]:
     if section.checks:
         ordered = sorted(section.checks, key=lambda each: (_ORDER[each.verdict], _SEVERE[each.severity]))
         blocks.append(_checks(tuple(ordered), title=section.title, caption=section.caveat))
-    elif section.caveat or section.tables:
-        blocks.append(Notice(text=f"{section.title}. {section.caveat}".strip()))
-    blocks += [_table(table) for table in section.tables]
     if section.unfinished:
-        blocks.append(Notice(text=f"{section.title} is not finished: {section.unfinished}", tone="warn"))
-    notes = [f"{check.title}: {check.note}" for check in section.checks if check.note]
-    if notes:
-        blocks.append(Notice(text=" ".join(note if note.endswith(".") else f"{note}." for note in notes)))
+        blocks.append(Notice(text=sentence(f"{section.title} is not finished: {section.unfinished}"), tone="warn"))
     return blocks
 
 
@@ -128,8 +139,10 @@ def _checks(checks: tuple[Check, ...], *, title: str, caption: str = "") -> Tabl
 
 def _check(check: Check) -> tuple[Cell, ...]:
     tone = _TONES.get(check.verdict, "bad" if check.severity is Severity.RED else "warn")
-    failed = check.verdict is Verdict.FAIL
+    failed = check.verdict is Verdict.FAIL and check.severity is not Severity.NONE
     word = f"{check.verdict.value} ({check.severity.value})" if failed else check.verdict.value
+    if check.verdict is Verdict.FAIL and not failed:
+        word = "not met"
     unit = "%" if check.unit in _FRACTIONS else check.unit
     return (
         Cell(text=check.title, strong=failed),
@@ -146,44 +159,55 @@ def _check(check: Check) -> tuple[Cell, ...]:
 def _measure(measure: Measure | None, unit: str) -> str:
     if measure is None:
         return "-"
+    scale = 100.0 if unit in _FRACTIONS else 1.0
+    digits = 1 if unit in _FRACTIONS else _digits(measure.value)
     if measure.low is None or measure.high is None:
-        return _value(measure.value, unit)
-    return f"{_value(measure.value, unit)} [{_value(measure.low, unit)}, {_value(measure.high, unit)}]"
+        return f"{scale * measure.value:,.{digits}f}"
+    ends = f"[{scale * measure.low:,.{digits}f}, {scale * measure.high:,.{digits}f}]"
+    return f"{scale * measure.value:,.{digits}f} {ends}"
 
 
-def _value(value: float, unit: str) -> str:
-    if unit in _FRACTIONS:
-        return f"{100 * value:.1f}"
-    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) < 10 else f"{value:.2f}"
+def _digits(value: float) -> int:
+    """Decimals that leave about three figures."""
+    return next((digits for least, digits in ((100, 1), (1, 2), (0.1, 3)) if abs(value) >= least), 4)
 
 
-def _table(table: FoundTable) -> Table:
+def _table(table: FoundTable, title: str) -> Table:
     width = len(table.columns)
     rows = [(*row, *[None] * width)[:width] for row in table.rows[:MOST_ROWS]]
-    numeric = [index for index in range(width) if rows and all(_is_number(row[index]) for row in rows)]
+    columns = [[row[index] for row in rows] for index in range(width)]
     more = len(table.rows) - len(rows)
-    caption = f"{table.caption} {plural(more, 'row')} more in evaluation.json." if more > 0 else table.caption
+    caption = f"{table.caption} {plural(more, 'row')} more in {JSON}." if more > 0 else table.caption
+    told = [[_plain(value, _column_digits(column)) for value in column] for column in columns]
     return Table(
-        title=table.title,
+        title=title,
         columns=table.columns,
-        rows=tuple(tuple(Cell(text=_plain(value)) for value in row) for row in rows),
-        right=tuple(numeric),
+        rows=tuple(tuple(Cell(text=text) for text in row) for row in zip(*told, strict=True)),
+        right=tuple(index for index, column in enumerate(columns) if column and all(map(_is_number, column))),
         caption=caption.strip(),
     )
 
 
-def _is_number(value: str | float | None) -> bool:
+def _is_number(value: Value) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def _plain(value: str | float | None) -> str:
+def _column_digits(column: Sequence[Value]) -> int:
+    """The same decimals for all numbers of a column; none where all are whole."""
+    known = [abs(value) for value in column if isinstance(value, float) and math.isfinite(value)]
+    if all(value == int(value) for value in known):
+        return 0
+    return 4 if max(known) < 10 else 2 if max(known) < 1000 else 1
+
+
+def _plain(value: Value, digits: int) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
         return value
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
 
 
 def _upper(text: str) -> str:
