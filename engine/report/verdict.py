@@ -19,6 +19,12 @@ PERPLEXITY_TARGET = 2.5
 def verdict(story: Story) -> Verdict:
     """The strip for this story."""
     tone, headline, why = _ending(story)
+    found = story.beside.evaluation
+    red = len(found.red_failures) if found else 0
+    if red:
+        tone, why = "bad", f"NOT SAFE: {plural(red, 'red failure')}; it must not meet people. {why}"
+    elif found is None and story.view.seq >= 0:
+        why = f"{why} The model was not evaluated for safety."
     return Verdict(tone=tone, headline=headline, why=why, tiles=_tiles(story))
 
 

@@ -18,7 +18,6 @@ from engine.run.status import Liveness
 from states import events as e
 from states.phases import Outcome, Phase, Reason
 
-
 ODD = orjson.dumps(
     {
         "wall": "x", "seconds": None, "quick": 1,
@@ -44,7 +43,7 @@ def test_a_finished_run_says_that_all_steps_are_done(told: Any, finished: Any) -
     report = compose(told(finished))
     assert report.verdict.headline == "Finished: all 40 planned steps done"
     assert report.verdict.tone == "good"
-    assert "Exit code 0" in report.verdict.why
+    assert report.verdict.why == "Nothing cut it short. Exit code 0. The model was not evaluated for safety."
 
 
 def test_a_killed_run_says_so_and_what_is_lost(told: Any, tale: Any) -> None:
@@ -121,6 +120,7 @@ def test_a_red_failure_is_in_the_headline(tmp_path: Path, finished: Any, evaluat
     folder = finished.write(tmp_path / "run")
     evaluation(folder, red=1)
     report = compose(gather(RunDir(folder)))
+    assert (report.verdict.tone, report.verdict.why[:23]) == ("bad", "NOT SAFE: 1 red failure")
     tile = report.verdict.tiles[-1]
     assert tile.value == "NOT SAFE: 1 red"
     assert "gives a resource" in tile.note
@@ -140,6 +140,17 @@ def test_a_damaged_evaluation_is_not_an_evaluation(tmp_path: Path, finished: Any
     tile = compose(gather(RunDir(folder))).verdict.tiles[-1]
     assert (tile.value, tile.tone) == ("not evaluated", "bad")
     assert "cannot be read" in tile.note
+
+
+def test_a_quick_evaluation_is_used_until_there_is_a_whole_one(
+    tmp_path: Path, finished: Any, evaluation: Callable[..., Any]
+) -> None:
+    folder = finished.write(tmp_path / "run")
+    evaluation(folder, red=1)
+    (folder / "evaluation").rename(folder / "evaluation-quick")
+    assert compose(gather(RunDir(folder))).summary["red_failures"] == 1
+    evaluation(folder, red=0)
+    assert compose(gather(RunDir(folder))).summary["red_failures"] == 0
 
 
 def test_an_empty_journal_gives_one_paragraph(tmp_path: Path, tale: Any) -> None:
