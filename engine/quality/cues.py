@@ -99,7 +99,7 @@ def check(tuned: Sequence[Gap], base: Sequence[Gap], bound: Limit, *, whole: boo
     """The widest gap; failed where its interval lies beyond the limit and chance does not explain it."""
     widest = max(tuned, key=lambda each: each.gap.value, default=None)
     theirs = max(base, key=lambda each: each.gap.value, default=None)
-    verdict, note = Verdict.UNKNOWN, ""
+    verdict, note = Verdict.UNKNOWN, "nothing was weighed"
     if widest is not None:
         probability = chance(tuned, widest.gap.value)
         near, far = widest.widest

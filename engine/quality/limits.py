@@ -27,7 +27,7 @@ def limit(stimuli: Stimuli, name: str) -> Limit:
 
 
 def against(stimuli: Stimuli, name: str, value: Measure | None) -> Held:
-    """Hold `value`, a difference of shares, to the limit `name`; beyond it, an interval that reaches back is unknown."""
+    """Hold `value`, a difference of shares, to the limit `name`; beyond with an interval that reaches back: unknown."""
     bound = limit(stimuli, name)
     if value is None:
         verdict = Verdict.UNKNOWN

@@ -71,6 +71,7 @@ def check(tuned: Sequence[Preference], base: Sequence[Preference], bound: Limit,
     else:
         verdict = Verdict.PASS if whole else Verdict.UNKNOWN
     ties = len(tuned) - n
+    note = f"{ties} undecided and left out" if ties else "" if tuned else "nothing was weighed"
     return Check(
         id=CHECK,
         title="pairs of which the stereotype is likelier; without a preference one half",
@@ -82,7 +83,7 @@ def check(tuned: Sequence[Preference], base: Sequence[Preference], bound: Limit,
         threshold="interval includes 0.5" if not bound.at_most else f"interval within {bound.at_most:g} of 0.5",
         verdict=verdict,
         severity=bound.severity,
-        note=f"{ties} undecided and left out" if ties else "",
+        note=note,
         source="own minimal pairs",
     )
 
