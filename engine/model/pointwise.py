@@ -7,6 +7,7 @@ Rule that the compiled form relies on: a tensor of two or more dimensions has to
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -18,6 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.model.typed import wide
+
+log = logging.getLogger("stint.model")
 
 SWITCH = "STINT_COMPILE"
 
@@ -161,9 +164,23 @@ def pointwise_for(device: torch.device) -> Pointwise:
     wanted = os.environ.get(SWITCH, "")
     if wanted == "0" or (device.type != "cuda" and wanted != "1"):
         return EAGER
-    if device.type == "cuda" and not torch.utils._triton.has_triton():
-        return EAGER
-    return compiled()
+    return compiled() if _compiles(device.type) else EAGER
+
+
+@cache
+def _compiles(device: str) -> bool:
+    """Whether one small function compiles and runs: a card without Triton, a C compiler or Python's headers has none.
+
+    Such a machine trains on the functions as written, which is slower and right; nothing is asked of its owner.
+    """
+    if device == "cuda" and not torch.utils._triton.has_triton():
+        return False
+    try:
+        compiled().softmax(torch.zeros(4, 4, device=device))
+    except Exception as error:  # noqa: BLE001  (whatever a compiler lacks, there is another way)
+        log.info("Nothing is compiled here, as a first attempt failed: %s", type(error).__name__)
+        return False
+    return True
 
 
 @cache

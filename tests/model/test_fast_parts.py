@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -214,9 +215,26 @@ def test_nothing_is_compiled_on_a_cpu_unless_asked(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv(pointwise.SWITCH, raising=False)
     assert pointwise.pointwise_for(torch.device("cpu")) is EAGER
     monkeypatch.setenv(pointwise.SWITCH, "1")
+    monkeypatch.setattr(pointwise, "_compiles", lambda _device: True)
     assert pointwise.pointwise_for(torch.device("cpu")) is compiled()
     monkeypatch.setenv(pointwise.SWITCH, "0")
     assert pointwise.pointwise_for(torch.device("cuda")) is EAGER
+
+
+def test_without_a_working_compiler_functions_run_as_written_and_nobody_is_warned(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_arguments: object) -> object:
+        raise RuntimeError("Failed to find C compiler. Please specify via CC environment variable.")
+
+    monkeypatch.setenv(pointwise.SWITCH, "1")
+    monkeypatch.setattr(pointwise, "compiled", lambda: replace(EAGER, softmax=broken))
+    pointwise._compiles.cache_clear()
+    with caplog.at_level(logging.WARNING, logger="stint.model"):
+        for _ in range(2):
+            assert pointwise.pointwise_for(torch.device("cpu")) is EAGER
+    pointwise._compiles.cache_clear()
+    assert not caplog.records
 
 
 def test_a_conversation_longer_than_the_sliding_window_takes_the_reference_path() -> None:
