@@ -1,4 +1,4 @@
-"""Mutated configuration files: the answer is a configuration or one paragraph with its place, soon, never a traceback."""
+"""Mutated configuration files: each gets a configuration or one paragraph with its place, soon, never a traceback."""
 
 from __future__ import annotations
 
