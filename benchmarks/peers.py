@@ -1,14 +1,14 @@
 """Stint against its peers on a CPU: useful tokens per processor-second, one thread, float32, the same work for all.
 
-    python benchmarks/peers.py --case hidden-256 --rounds 5 --out benchmarks/results/peers-cpu.json
-    python benchmarks/peers.py --case hidden-256 --rounds 5 --out benchmarks/results/peers-cpu.json --append
+    python benchmarks/peers.py --rounds 10 --out benchmarks/results/peers-cpu.json
+    python benchmarks/peers.py --memory --out benchmarks/results/peers-cpu.json --append
 
 Every contender is a process of its own with the same weights, the same adapters (rank 16 on all seven projections, the
 same start), the same conversations and as many optimizer steps of the same AdamW. In each round every contender makes
-one pass over all conversations, in an order drawn anew; the others wait meanwhile. The first pass warms up, is
-measured for memory, and is where the work is compared: tokens, targets and losses. Each ratio is taken inside a round,
-so that the weather of a shared machine falls on both sides; `stint-again / stint` shows what is left of it.
-`--append` adds rounds to those of an earlier command, so that each may be short.
+one pass over all conversations, in an order drawn anew; the others wait meanwhile. The first pass warms up and is
+where the work is compared: tokens, targets and losses. Each ratio is taken inside a round, so that the weather of a
+shared machine falls on both sides; `stint-again / stint` shows what is left of it. `--memory` counts, in a command of
+its own, what a pass keeps and allocates. `--append` adds to an earlier command, so that each may be short.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import mul
@@ -53,7 +53,7 @@ SAME_BATCHES = ("hf-padded", "hf-flattened", "bare-padded", "bare-each", "stint-
 """The same conversations in each step: their losses must be the same, step by step. Grouping and TRL's packing choose
 for themselves which conversations meet in a step, so only what a whole pass comes to can be compared."""
 START_S = 240.0
-DEFAULTS = {"conversations": 32, "per_step": 8, "micro": 4, "rate": 1e-4, "cap": 2048}
+DEFAULTS = {"conversations": 16, "per_step": 8, "micro": 4, "rate": 1e-4, "cap": 2048}
 
 
 @dataclass(kw_only=True)
@@ -103,33 +103,35 @@ class Contender:
             self.process.wait()
 
 
-def compete(folder: Path, names: Sequence[str], rounds: int, until: float, seed: int) -> dict[str, Any]:
-    """What each contender's first pass was, and the rate of each in every round; no round begins after `until`."""
+def compete(
+    folder: Path, names: Sequence[str], rounds: int, until: float, *, seed: int = 0, memory: bool = False
+) -> Iterator[tuple[dict[str, Any], list[dict[str, float]]]]:
+    """What each contender's first pass was, and the rates of every round so far, after each; by `until` it is over."""
     contenders: list[Contender] = []
     rates: list[dict[str, float]] = []
     try:
         contenders = [Contender.start(name, folder) for name in names]
         for one in contenders:
             one.await_ready()
-        first = {one.name: {**one.turn("measure"), "trained": one.trained} for one in contenders}
-        # Profiled passes are slow and leave caches in a state of their own.
-        for one in contenders:
-            one.turn("run")
-        chance = random.Random(seed)
-        while len(rates) < rounds and time.monotonic() < until:
+        order = "measure" if memory else "run"
+        first = {one.name: {**one.turn(order), "trained": one.trained} for one in contenders}
+        yield first, rates
+        chance, longest = random.Random(seed), 0.0
+        while len(rates) < rounds and (begun := time.monotonic()) + longest < until:
             found = {}
             for one in chance.sample(contenders, k=len(contenders)):
                 done = one.turn("run")
                 found[one.name] = done["useful"] / done["cpu_s"]
             rates.append(found)
+            longest = max(longest, time.monotonic() - begun)
             print(f"round {len(rates)}: " + "  ".join(f"{name} {found[name]:,.0f}" for name in names), flush=True)
+            yield first, rates
     except (RuntimeError, json.JSONDecodeError) as error:
         tails = "\n".join(f"{name}: {(folder / f'{name}.log').read_text()[-2000:]}" for name in names)
         raise SystemExit(f"{error}\n{tails}") from error
     finally:
         for one in contenders:
             one.stop()
-    return {"first": first, "rounds": rates}
 
 
 def difference(first: dict[str, dict[str, Any]], name: str, against: str) -> float:
@@ -172,15 +174,19 @@ def table(case: dict[str, Any]) -> list[str]:
     ]
     against = "bare-padded" if "bare-padded" in first else next(iter(first))
     for name, done in first.items():
-        kept = "-" if name == "trl-packed" else f"{done['kept_bytes'] / done['useful'] / 1024:.1f}"
-        rate = median(each[name] for each in rounds if name in each)
+        # Checkpointing hides what it keeps.
+        hidden = name == "trl-packed" or "kept_bytes" not in done
+        kept = "-" if hidden else f"{done['kept_bytes'] / done['useful'] / 1024:.1f}"
+        peak = f"{done['peak_bytes'] / 2**20:,.0f}" if "peak_bytes" in done else "-"
+        rate = median([each[name] for each in rounds if name in each] or [0.0])
         line = (
             f"{name:<17}{rate:>10,.0f}{done['useful'] / done['computed']:>8.1%}"
-            f"{kept:>14}{done['peak_bytes'] / 2**20:>10,.0f}{difference(first, name, against):>11.1e}"
+            f"{kept:>14}{peak:>10}{difference(first, name, against):>11.1e}"
         )
         for stint in stints:
-            found = interval(paired(rounds, stint, name))
-            line += f"{found.median:>10.2f}x [{found.low:.2f}, {found.high:.2f}]"
+            both = paired(rounds, stint, name)
+            found = interval(both) if both else None
+            line += f"{found.median:>10.2f}x [{found.low:.2f}, {found.high:.2f}]" if found else f"{'-':>24}"
         lines.append(line)
     return lines
 
@@ -203,9 +209,10 @@ def ratios(rounds: list[dict[str, float]]) -> dict[str, dict[str, list[float]]]:
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--case", choices=CASES, default="hidden-256")
+    parser.add_argument("--case", choices=CASES, default="hidden-128")
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--memory", action="store_true", help="count memory in the first pass, and run no rounds")
     parser.add_argument("--minutes", type=float, default=8.0, help="no round begins after this long")
     for name, value in DEFAULTS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
@@ -214,8 +221,41 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def gathered(chosen: argparse.Namespace, work: Work, before: dict[str, Any], ran_on: dict[str, Any]) -> dict[str, Any]:
+    """The case as it is told, without what is measured."""
+    return {
+        "case": chosen.case,
+        **{name: getattr(chosen, name) for name in DEFAULTS},
+        "bin_tokens": work.cap,
+        "tokens": work.tokens,
+        "targets": work.targets,
+        "steps": work.num_steps,
+        "runs": [*before["runs"], {"contenders": chosen.only, "memory": chosen.memory, "machine": ran_on}],
+    }
+
+
+def added(
+    case: dict[str, Any], before: dict[str, Any], work: Work, first: dict[str, Any], new: list[dict[str, float]]
+) -> dict[str, Any]:
+    """The case with what an earlier command and this one measured."""
+    known = before.get("first", {})
+    known = {**known, **{name: {**known.get(name, {}), **done} for name, done in first.items()}}
+    rounds = before["rounds"] + new
+    names = dict.fromkeys(name for each in rounds for name in each)
+    runs = [*case["runs"][:-1], {**case["runs"][-1], "rounds": len(new)}]
+    return {
+        **case,
+        "runs": runs,
+        "unequal": unequal(known, work),
+        "first": {name: known[name] for name in CONTENDERS if name in known},
+        "medians": {name: median(each[name] for each in rounds if name in each) for name in names},
+        "ratios": ratios(rounds),
+        "rounds": rounds,
+    }
+
+
 def main() -> None:
-    """Compete, compare the work, print the table, write the numbers."""
+    """Compete, compare the work, print the table, write the numbers after every round."""
     chosen = options()
     until = time.monotonic() + 60 * chosen.minutes
     report: dict[str, Any] = {"command": "python benchmarks/peers.py", "cases": {}}
@@ -224,37 +264,22 @@ def main() -> None:
     before: dict[str, Any] = {"rounds": [], "runs": []}
     if chosen.append:
         before = report["cases"].get(chosen.case, before)
-    ran_on = machine()
+    case: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        work = make(folder, chosen.case, **{name: getattr(chosen, name) for name in DEFAULTS})
-        found = compete(folder, chosen.only, chosen.rounds, until, seed=len(before["rounds"]))
-    rounds = before["rounds"] + found["rounds"]
-    first = {**before.get("first", {}), **found["first"]}
-    case = {
-        "case": chosen.case,
-        **{name: getattr(chosen, name) for name in DEFAULTS},
-        "bin_tokens": work.cap,
-        "tokens": work.tokens,
-        "targets": work.targets,
-        "steps": work.num_steps,
-        "unequal": unequal(first, work),
-        "first": {name: first[name] for name in CONTENDERS if name in first},
-        "rounds": rounds,
-        "runs": [*before["runs"], {"rounds": len(found["rounds"]), "machine": ran_on}],
-    }
-    if rounds:
-        case["medians"] = {name: median(each[name] for each in rounds if name in each) for name in first}
-        case["ratios"] = ratios(rounds)
-        print("\n".join(table(case)))
-    for line in case["unequal"]:
-        print(f"NOT EQUAL WORK: {line}")
-    if chosen.out is not None:
-        report["cases"][chosen.case] = case
-        chosen.out.parent.mkdir(parents=True, exist_ok=True)
-        chosen.out.write_text(json.dumps(report, indent=1) + "\n")
+        work = make(Path(place), chosen.case, **{name: getattr(chosen, name) for name in DEFAULTS})
+        empty = gathered(chosen, work, before, machine())
+        rounds = 0 if chosen.memory else chosen.rounds
+        for first, new in compete(
+            Path(place), chosen.only, rounds, until, seed=len(before["rounds"]), memory=chosen.memory
+        ):
+            case = added(empty, before, work, first, new)
+            if chosen.out is not None:
+                report["cases"][chosen.case] = case
+                chosen.out.parent.mkdir(parents=True, exist_ok=True)
+                chosen.out.write_text(json.dumps(report, indent=1) + "\n")
+    print("\n".join(table(case)))
     if case["unequal"]:
-        raise SystemExit(1)
+        raise SystemExit("\n".join(f"NOT EQUAL WORK: {line}" for line in case["unequal"]))
 
 
 if __name__ == "__main__":
