@@ -26,7 +26,7 @@ _LEAVING: Final = ("/quit", "/exit", "/bye")
 
 
 def chat(voice: Voice, write: Callable[[str], None], after: Callable[[Reply], None]) -> None:
-    """Talk until the person leaves; `write` prints a piece of a reply, `after` hears each whole one."""
+    """Talk until the person leaves; `write` prints a piece of a reply, `after` hears each that was not stopped."""
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  (gives `input` line editing and a history, in memory only)
     print("You are the client. /help lists the commands, /quit leaves.", file=sys.stderr)
@@ -91,5 +91,6 @@ def _answer(
         print("It said nothing; your words are taken back.", file=sys.stderr)
         return 0
     turns.append(Turn(role=Role.THERAPIST, text=reply.text))
-    after(reply)
+    if not stopped:
+        after(reply)
     return 1

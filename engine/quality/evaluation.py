@@ -65,6 +65,7 @@ class Run:
         names = {part.name for part in parts}
         self._finished = {name: made for name, made in (kept.parts if kept else {}).items() if name in names}
         self._made: dict[str, tuple[Section, ...]] = dict(self._finished)
+        self._broken = ""
         self.interrupted = False
 
     @property
@@ -82,6 +83,7 @@ class Run:
                 self._do(part, bench)
             except Interrupted:
                 self.interrupted = True
+                self._broken = part.name
             self._save()
             if self.interrupted or bench.stop():
                 self.interrupted = bool(self.missing)
@@ -95,7 +97,7 @@ class Run:
             made = self._made.get(part.name, ())
             sections += made
             if part.name not in self._finished and not any(section.unfinished for section in made):
-                why = INTERRUPTED if made else NOT_BEGUN
+                why = INTERRUPTED if made or part.name == self._broken else NOT_BEGUN
                 sections.append(
                     Section(name=f"{part.name}.rest" if made else part.name, title=part.title, unfinished=why)
                 )

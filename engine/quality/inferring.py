@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +51,8 @@ def infer(request: Request) -> bool:
     """Do it; False where a person stopped it. Raises a `UserError` for whatever is wrong with the request."""
     cases = _cases(request)
     subject = find_subject(request.model_path)
-    print(STANDING, file=sys.stderr, flush=True)
+    width = shutil.get_terminal_size((100, 24)).columns
+    print(textwrap.fill(STANDING, width) if sys.stderr.isatty() else STANDING, file=sys.stderr, flush=True)
     manner = Manner(sampling=request.sampling, max_tokens=request.max_tokens, seed=request.seed)
     voice = open_voice(
         subject,

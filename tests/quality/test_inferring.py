@@ -210,9 +210,8 @@ def test_ctrl_c_stops_the_reply_and_not_the_chat(
     before = signal.getsignal(signal.SIGINT)
     chat(made, write, replies.append)
     assert signal.getsignal(signal.SIGINT) is before
-    assert len(replies) == 2
-    assert not replies[0].ended
-    assert replies[0].tokens < 60
+    assert len(replies) == 1, "the second one was left alone"
+    assert "".join(pieces).count("therapist: ") == 2
     err = capsys.readouterr().err
     assert "(stopped)" in err
     assert "/quit leaves" in err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,3 +105,23 @@ def test_an_examination_that_was_stopped_says_so(bench: MakeBench) -> None:
     found = told(made)
     assert found.unfinished == "interrupted"
     assert [table.title for table in found.tables] == ["Share of tokens by domain", "The same by layer"]
+
+
+def test_a_plain_lora_is_evaluated_without_experts(finished_run: Any, bench: MakeBench) -> None:
+    from engine.model.adapters import attach
+    from engine.model.load import load_base
+    from engine.model.routed import read_json
+    from engine.model.spec import AdapterSpec
+    from engine.quality.perplexity import perplexity
+
+    folder = Path(read_json(finished_run / "adapter_config.json")["base_model_name_or_path"])
+    base = load_base(folder, dtype=torch.float32, device=torch.device("cpu"))
+    made = bench(adapted=attach(base, AdapterSpec(mode="lora", rank=4, alpha=8.0)))
+    found = told(made)
+    assert "without experts" in found.caveat
+    assert found.checks == found.tables == ()
+    (section,) = perplexity(made)
+    loss = next(check for check in section.checks if check.id == "perplexity.loss")
+    assert loss.tuned is not None
+    assert loss.tuned == loss.base, "an adapter at its start is the base"
+    assert made.tuned.replies([made.held.conversations[0].turns[:1]], max_tokens=3)[0].shares == ()
