@@ -6,6 +6,7 @@ It cannot fail the run, and it is left out where there is no time for it: `run.p
 from __future__ import annotations
 
 import sys
+import threading
 
 from engine.plan.layout import REPORT_S
 from engine.training.session import Session
@@ -15,6 +16,9 @@ from states.text import one_line
 
 READ_BYTES_PER_S = 4e6
 """Of a journal: what two busy cores fold, with room to spare."""
+
+PATIENCE_S = 60.0
+"""More than a hundred times what a report takes: the rented machine must not wait for a page."""
 
 
 def promise_report(session: Session, result: Outcome) -> bool:
@@ -38,13 +42,24 @@ def promise_report(session: Session, result: Outcome) -> bool:
 
 
 def leave_report(session: Session) -> None:
-    """Write the report of the run that has just been recorded as stopped."""
-    try:
-        from engine.report.write import write_report
+    """Write the report of the run that has just been recorded as stopped; given up where it takes too long."""
+    failed: list[str] = []
 
-        write_report(session.rundir, ended=True)
-    except Exception as error:  # noqa: BLE001  (whatever is wrong with a report, the run is what counts)
-        words = one_line(f"{type(error).__name__}: {error}", 300)
+    def write() -> None:
+        try:
+            from engine.report.write import write_report
+
+            write_report(session.rundir, ended=True)
+        except Exception as error:  # noqa: BLE001  (whatever is wrong with a report, the run is what counts)
+            failed.append(one_line(f"{type(error).__name__}: {error}", 300))
+
+    patience_s = PATIENCE_S + _journal_bytes(session) / READ_BYTES_PER_S
+    thread = threading.Thread(target=write, name="report", daemon=True)
+    thread.start()
+    thread.join(patience_s)
+    if thread.is_alive():
+        failed.append(f"it was not ready after {patience_s:.0f} s")
+    for words in failed:
         print(f"stint: the report was not written: {words}", file=sys.stderr, flush=True)
 
 

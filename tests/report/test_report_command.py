@@ -11,6 +11,7 @@ import pytest
 from engine.run.journal import read
 from engine.run.rundir import RunDir
 from states import events as e
+from states.phases import Outcome
 
 NAMES = {"training_report.pdf", "training_report.html", "report.json"}
 
@@ -103,3 +104,49 @@ def test_a_report_that_fails_does_not_fail_the_run(
     assert said.code == 0
     assert "the report was not written: RuntimeError: no ink" in said.err
     assert not (tmp_path / "run" / "report.json").exists()
+
+
+def test_a_report_that_hangs_is_given_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+    from types import SimpleNamespace
+
+    import engine.report.write
+    from engine.training import report_after
+
+    free = threading.Event()
+    monkeypatch.setattr(engine.report.write, "write_report", lambda *_, **__: free.wait(30.0))
+    monkeypatch.setattr(report_after, "PATIENCE_S", 0.1)
+    report_after.leave_report(SimpleNamespace(rundir=RunDir(tmp_path)))
+    free.set()
+    assert "the report was not written: it was not ready after 0 s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("outcome", "hurry", "left", "began", "words"),
+    [
+        (Outcome.FINISHED, False, 600.0, True, "The report follows"),
+        (Outcome.FINISHED, False, None, True, "The report follows"),
+        (Outcome.FAILED, False, -5.0, True, "The report follows"),
+        (Outcome.FINISHED, True, 600.0, True, "the run was told to hurry"),
+        (Outcome.FINISHED, False, 0.1, True, "the window is over"),
+        (Outcome.INTERRUPTED, False, 600.0, True, None),
+        (Outcome.FAILED, False, 600.0, False, None),
+    ],
+)
+def test_whether_a_report_follows_is_said_before_the_end(
+    tmp_path: Path, outcome: Outcome, hurry: bool, left: float | None, began: bool, words: str | None
+) -> None:
+    from types import SimpleNamespace
+
+    from engine.training.report_after import promise_report
+
+    said: list[Any] = []
+    session = SimpleNamespace(
+        rundir=RunDir(tmp_path), progress=object() if began else None, emit=said.append,
+        flags=SimpleNamespace(hurry=hurry, stop=False), remaining_s=lambda: left,
+    )  # fmt: skip
+    promised = promise_report(session, outcome)
+    assert promised == (words == "The report follows")
+    assert [words in each.text for each in said] == ([True] if words else [])
