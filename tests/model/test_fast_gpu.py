@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 
 import engine.model.attention as attention
+from configs.schema import TrainingConfig
+from engine.data.example import Example
 from engine.model.adapters import Adapted, attach
 from engine.model.attention import Kernel, Segments, attend, attend_backward, kernel_for
 from engine.model.forward import forward_loss, valid_tokens
 from engine.model.prototypes import normal_routers
 from engine.model.spec import AdapterSpec
+from engine.training.optimizer import build_optimizer
+from engine.training.step import take_step
 from tests.model.conftest import VOCABULARY, Bin, Conversation, pack, spread
 
 pytestmark = [
@@ -120,6 +126,71 @@ def test_a_pass_never_waits_for_the_device() -> None:
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     passed(adapted, packed)
+
+
+class OnDevice(NamedTuple):
+    """What `take_step` works on."""
+
+    adapted: Adapted
+    optimizer: torch.optim.Optimizer
+    parameters: list[torch.nn.Parameter]
+    device: torch.device
+    bin_tokens: int = 512
+    max_grad_norm: float = 1.0
+
+
+def examples(seed: int) -> list[Example]:
+    chance = np.random.default_rng(seed)
+    rows = [chance.integers(1, VOCABULARY, size=size).astype(np.int32) for size in (300, 200, 90, 410)]
+    return [Example(ids=ids, labels=ids, domain_index=0, conversation=number) for number, ids in enumerate(rows)]
+
+
+def on_device() -> OnDevice:
+    adapted = layer_12b(torch.bfloat16)
+    named = adapted.parameters()
+    optimizer = build_optimizer(named, TrainingConfig(base_model="base", dataset="data"))
+    return OnDevice(adapted, optimizer, list(named.values()), adapted.device)
+
+
+def test_whole_steps_and_telling_them_one_late_never_wait_for_the_device() -> None:
+    trainer = on_device()
+    for seed in range(2):
+        take_step(trainer, examples(seed), rate=1e-4, ramp=1.0).numbers.read()  # type: ignore[arg-type]
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    before, losses = None, []
+    for seed in range(2, 6):
+        stats = take_step(trainer, examples(seed), rate=1e-4, ramp=1.0)  # type: ignore[arg-type]
+        sample = trainer.adapted.routing.sample_later()
+        if before is not None:
+            told, counted = before
+            losses.append(told.loss)
+            assert told.rejected is None
+            assert told.device_s is not None
+            assert told.device_s > 0.0
+            assert counted.read() is not None
+        before = stats, sample
+    torch.cuda.set_sync_debug_mode("default")
+    assert len(losses) == 3
+    assert all(loss is not None for loss in losses)
+
+
+def test_a_step_is_rejected_on_the_device_without_the_host_knowing() -> None:
+    trainer = on_device()
+    take_step(trainer, examples(0), rate=1e-4, ramp=1.0)  # type: ignore[arg-type]
+    before = [p.detach().clone() for p in trainer.parameters]
+    usage = trainer.adapted.routing.usage.clone()
+    norm = trainer.adapted.model.model.norm.weight
+    kept = norm.data.clone()
+    norm.data.fill_(float("nan"))
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    stats = take_step(trainer, examples(1), rate=1e-4, ramp=1.0)  # type: ignore[arg-type]
+    torch.cuda.set_sync_debug_mode("default")
+    norm.data.copy_(kept)
+    assert stats.rejected == "the loss is not finite"
+    assert all(torch.equal(now, then) for now, then in zip(trainer.parameters, before, strict=True))
+    assert torch.equal(trainer.adapted.routing.usage, usage)
 
 
 def test_other_lengths_run_through_what_was_compiled() -> None:
