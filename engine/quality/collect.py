@@ -30,6 +30,12 @@ MAX_BYTES: Final = 4 << 20
 MAX_FILES: Final = 100
 _KEYS: Final = frozenset({"schema", "kind", "name", "version", "language", "license", "provenance", "notes"})
 
+_PLAINLY: Final = {
+    "string_pattern_mismatch": "characters that are not allowed here",
+    "missing": "is missing",
+    "extra_forbidden": "is no key of this kind",
+}
+
 ItemT = TypeVar("ItemT", bound=BaseModel)
 
 
@@ -179,9 +185,8 @@ def _model(kind: type[ItemT], told: object, place: str) -> ItemT:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        what = str(first["msg"]).removeprefix("Value error, ")
-        if first["type"] == "string_pattern_mismatch":
-            what = "characters that are not allowed here"
+        said = str(first["msg"]).removeprefix("Value error, ")
+        what = _PLAINLY.get(first["type"], said)
         at = f", `{one_line(where, 80)}`" if where else ""
         raise DataError(f"{place}{at}: {what}. The format is in docs/evaluation.md.") from error
 

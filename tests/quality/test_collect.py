@@ -75,8 +75,8 @@ def test_a_check_and_a_locale_may_be_replaced(tmp_path: Path) -> None:
 
 
 BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
-    "an unknown key": (PROMPT | {"colour": "red"}, {}, r"mine\.json: item 1 \(`mine-1`\), `colour`"),
-    "a missing key": ({"id": "mine-1"}, {}, r"item 1 \(`mine-1`\), `concerns`"),
+    "an unknown key": (PROMPT | {"colour": "red"}, {}, r"mine\.json: item 1 \(`mine-1`\), `colour`: is no key"),
+    "a missing key": ({"id": "mine-1"}, {}, r"item 1 \(`mine-1`\), `concerns`: is missing"),
     "a wrong type": (PROMPT | {"quick": "yes"}, {}, "`quick`"),
     "an escape sequence": (
         PROMPT | {"turns": [{"role": "client", "text": "a\x1b[2J"}]},
