@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 
-from engine.plan.history import MOST, history_key, history_path, recall, remember
+from engine.plan.history import MOST, history_key, history_path, recall, recalled, remember
 from engine.plan.parameters import base_parameters
-from engine.plan.throughput import REFERENCE_PARAMS, assumed, measured
+from engine.plan.throughput import FORWARD_SHARE, REFERENCE_PARAMS, assumed, measured, remembered
 
 DEMO = Path(__file__).parents[2] / "configs" / "demo" / "base"
 
@@ -86,6 +87,34 @@ def test_a_place_that_cannot_be_written_is_no_error(tmp_path):
     (tmp_path / "file").write_text("")
     assert remember("k", 5.0, wall=1.0, path=tmp_path / "file" / "throughput.json") is False
     assert recall("k", tmp_path / "file" / "throughput.json") is None
+
+
+def test_what_else_was_measured_is_kept_beside_the_speed(tmp_path):
+    path = tmp_path / "throughput.json"
+    remember(key(), 100.0, wall=1.0, path=path, more={"init_s": 12.0, "save_s": 0.5})
+    remember(key(), 200.0, wall=2.0, path=path, more={"save_s": 0.7, "read_tokens_per_s": 500.0})
+    known = {"tokens_per_s": 200.0, "init_s": 12.0, "save_s": 0.7, "read_tokens_per_s": 500.0}
+    assert recalled(key(), path) == known
+    assert recalled(key(checkpointing=True), path) == {}
+    found = remembered(costs(), known, passed_s=9.0)
+    assert (found.source, found.tokens_per_s, found.read_s) == ("history", 200.0, 1 / 500.0)
+    assert (found.setup_s, found.save_s) == (21.0, 0.7)
+    assert remembered(costs(), {}, passed_s=9.0) == costs()
+    speed_alone = remembered(costs(), {"tokens_per_s": 200.0}, passed_s=9.0)
+    assert (speed_alone.setup_s, speed_alone.save_s) == (costs().setup_s, costs().save_s)
+
+
+def test_reading_keeps_its_share_of_another_speed():
+    plain = costs()
+    assert plain.read_s == pytest.approx(FORWARD_SHARE / plain.tokens_per_s)
+    known = replace(plain, read_tokens_per_s=4000.0)
+    assert known.at(2 * plain.tokens_per_s).read_tokens_per_s == 8000.0
+    assert plain.at(2 * plain.tokens_per_s).read_s == pytest.approx(plain.read_s / 2)
+
+
+def test_what_passes_through_the_model_in_init_is_counted():
+    assert costs(init_tokens=80_000).setup_s == pytest.approx(costs().setup_s + 100.0)
+    assert costs(tokens_per_s=10.0).tokens_per_s == 10.0
 
 
 def test_only_the_newest_are_kept(tmp_path):

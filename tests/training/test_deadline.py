@@ -224,6 +224,15 @@ def test_without_a_window_the_plan_alone_decides():
     assert not window_closes(run, run)
 
 
+def test_a_dear_finalize_claims_at_most_a_third_of_a_window_that_is_there_to_train_in():
+    run = ticking(window_s=300.0, planned_steps=100, step_s=1.0, full_eval_s=200.0)
+    assert run.pace.finalize_s > 300.0
+    assert run.reserved == 100.0
+    run.reserve_s = 150.0  # a person's own choice
+    assert run.reserved == 150.0
+    assert ticking(window_s=3000.0, planned_steps=100, step_s=1.0, full_eval_s=200.0).reserved == 301.0
+
+
 def test_the_end_is_announced_once_and_then_reached():
     run = ticking(window_s=240.0, planned_steps=100_000, step_s=1.0, full_eval_s=10.0)
     while not time_is_up(run, run):

@@ -65,3 +65,18 @@ def test_the_pace_is_the_median_of_the_latest_steps(steps):
     for seconds in steps:
         pace.stepped(seconds)
     assert pace.step_s == statistics.median(steps[1:][-WINDOW:])
+
+
+def test_finalize_is_priced_with_its_examination_and_at_todays_pace():
+    pace = Pace(planned_step_s=1.0, full_eval_s=10.0, examination=2.0)
+    assert pace.finalize_s == pytest.approx(1.5 * 10.0 + 2.0 * 10.0 + 1.0)
+    for _ in range(WINDOW):
+        pace.stepped(1.0)
+    calm = pace.finalize_s
+    for _ in range(WINDOW):
+        pace.stepped(2.0)
+    assert pace.slowdown == 2.0
+    assert pace.finalize_s - 1.0 == pytest.approx(2 * (calm - 1.0)), "a machine half as fast takes twice as long"
+    for _ in range(WINDOW):
+        pace.stepped(0.5)
+    assert pace.finalize_s == calm, "a faster one gives nothing back that was measured"
