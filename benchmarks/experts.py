@@ -2,10 +2,10 @@
 
     python benchmarks/experts.py --minutes 9 --out benchmarks/results/experts-cpu.json
 
-Each run is the engine itself on the demo's base, and its numbers are read from the run's journal. `demo` is the
-built-in demo as it is; `planted` is made so that domains need different answers (`planted.py`). A seed changes the
-adapters' start, the routers' and the order of conversations. Every finished run is written to `--out` at once, and the
-next command goes on from there, until nothing lacks. What a step costs is measured by `experts_cost.py`.
+`demo` is one pass of the built-in demo by the engine itself, and its numbers are read from the run's journal. `planted`
+is a small random base on which domains need different answers (`planted.py`). A seed changes the adapters' start, the
+routers' and the order of conversations. Every finished run is written to `--out` at once, and the next command goes on
+from there, until nothing lacks. What a step costs is measured by `experts_cost.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -26,10 +26,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import planted
-from equal import equal_rank
+import torch
+from equal import equal_rank, trainable
 from machine import machine
 
 from configs.load import demo_dir
+from engine.model.spec import AdapterMode, AdapterSpec, ExpertMode
 from engine.run.journal import read
 from engine.run.rundir import RunDir
 from engine.training.choose import Choice, choose
@@ -37,14 +39,21 @@ from engine.training.main import run_engine
 from states.events import EvalCompleted, ExpertsExamined, ExpertsSampled, ModelLoaded, StepCompleted
 from states.phases import ExitCode
 
+TASKS = ("planted", "demo")
 SEEDS = (1, 2, 3, 4, 5)
 VARIANTS = {
-    "plain": ("moe.adapter_mode=lora",),
-    "shared": ("moe.expert_mode=shared_a",),
-    "private": ("moe.expert_mode=private",),
+    "plain": AdapterSpec(mode=AdapterMode.LORA),
+    "shared": AdapterSpec(),
+    "private": AdapterSpec(experts=ExpertMode.PRIVATE),
 }
-SHORT = ("training.num_train_epochs=4", "training.validation_dataset={validation}")
-"""Of `planted`: passes through 640 conversations of some 60 tokens, 320 steps."""
+DEMO = (
+    "training.num_train_epochs=1",
+    "training.threads=1",
+    "training.max_training_hours=2",
+    "safety.enable_early_stopping=false",
+    "safety.checkpoint_interval_minutes=600",
+)
+"""53 steps of the demo's 106; nothing else of it is changed but the adapters and the seed."""
 BAND = 0.20, 0.30
 T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
 """Student's t for a 95% interval of so many values."""
@@ -66,7 +75,7 @@ class Run:
     start: float
     """Loss of the untouched model."""
     loss: float
-    """Loss of the best checkpoint, as are all numbers below."""
+    """After training: of the demo the best checkpoint, of the planted task the last step. So are all numbers below."""
     domains: dict[str, float]
     usage: list[list[float]]
     """Share of assignments, layers by experts, on validation; empty without experts, as is what follows."""
@@ -83,69 +92,85 @@ class Run:
     average: float | None
 
 
-def run_one(task: str, variant: str, seed: int, rank: int, commit: str | None, place: Path) -> Run:
-    """Train with the engine and read what it recorded."""
-    training, validation = planted.write(place)
-    output = place / f"{task}-{variant}-{seed}"
-    own: tuple[str, ...] = (f"training.dataset={training}", *(each.format(validation=validation) for each in SHORT))
-    choice = Choice(
-        config=demo_dir(),
-        output_dir=output,
-        manual=True,
-        overrides=(
-            *(own if task == "planted" else ()),
-            *VARIANTS[variant],
-            f"moe.lora_rank={rank}",
-            f"moe.lora_alpha={2 * rank}",
-            f"training.seed={seed}",
-            "safety.enable_early_stopping=false",
-            "safety.checkpoint_interval_minutes=600",
-            "training.max_training_hours=2",
-        ),
-    )
+def specs(task: str) -> dict[str, AdapterSpec]:
+    """The variants of a task: the mixtures' rank is the task's, plain LoRA has the one that trains as many values."""
+    rank = 16 if task == "demo" else planted.RANK
+    made = {name: replace(spec, rank=rank, alpha=2.0 * rank) for name, spec in VARIANTS.items()}
+    equal = equal_rank(demo_dir() / "base" if task == "demo" else planted.shape(), made["shared"])
+    return made | {"plain": replace(made["plain"], rank=equal, alpha=2.0 * equal)}
+
+
+def run_one(task: str, variant: str, seed: int, spec: AdapterSpec, place: Path) -> Run:
+    """Train and read what came of it."""
     began = time.process_time()
-    if run_engine(choose(choice), quiet=True) != ExitCode.FINISHED:
-        raise RuntimeError(f"{output} did not finish; see its training.log")
-    events = [record.event for record in read(RunDir(output).events)]
-    return _told(events, task, variant, seed, rank, commit, time.process_time() - began)
-
-
-def _told(
-    events: Sequence[object], task: str, variant: str, seed: int, rank: int, commit: str | None, cpu_s: float
-) -> Run:
-    full = [each for each in events if isinstance(each, EvalCompleted) and each.scope == "full"]
-    samples = [each for each in events if isinstance(each, ExpertsSampled) and each.source == "eval"]
-    examined = next((each for each in events if isinstance(each, ExpertsExamined)), None)
-    usage = [_shares(each.counts) for each in samples]
-    every = [share for table in usage for layer in table for share in layer]
-    start, end = full[0].loss, full[-1].loss
-    assert start is not None
-    assert end is not None
+    told = _demo(variant, seed, spec, place) if task == "demo" else _planted(seed, spec)
     return Run(
         task=task,
         variant=variant,
         seed=seed,
-        commit=commit,
-        trainable=next(each.trainable_params for each in events if isinstance(each, ModelLoaded)),
-        rank=rank,
-        steps=sum(isinstance(each, StepCompleted) for each in events),
-        cpu_s=cpu_s,
-        start=start,
-        loss=end,
-        domains={name: loss for name, loss in full[-1].domains.items() if loss is not None},
-        usage=usage[-1] if usage else [],
-        worst=[min(every), max(every)] if every else [],
-        gate_entropy=[value for value in samples[-1].token_entropy if value is not None] if samples else [],
-        information=None if examined is None else examined.mutual_information,
-        permuted_mean=None if examined is None else examined.permuted_mean,
-        permuted_p99=None if examined is None else examined.permuted_p99,
-        routed=None if examined is None else examined.routed,
-        average=None if examined is None else examined.average,
+        commit=machine()["commit"],
+        rank=spec.rank,
+        cpu_s=time.process_time() - began,
+        **told,
     )
 
 
-def _shares(counts: Any) -> list[list[float]]:
-    return [[count / sum(layer) for count in layer] for layer in counts]
+def _planted(seed: int, spec: AdapterSpec) -> dict[str, Any]:
+    outcome = planted.train(replace(spec, seed=seed, domains=planted.DOMAINS), seed)
+    entropy = () if outcome.end.routing is None else outcome.end.routing.token_entropy
+    return {
+        "trainable": trainable(planted.shape(), spec),
+        "steps": planted.PASSES * planted.TRAINING // planted.PER_STEP,
+        "start": outcome.start.loss,
+        "loss": outcome.end.loss,
+        "domains": outcome.end.domains,
+        **_routing(outcome.usage, entropy, outcome.examined),
+    }
+
+
+def _demo(variant: str, seed: int, spec: AdapterSpec, place: Path) -> dict[str, Any]:
+    output = place / f"{variant}-{seed}"
+    adapters = (
+        f"moe.adapter_mode={spec.mode}",
+        f"moe.expert_mode={spec.experts}",
+        f"moe.lora_rank={spec.rank}",
+        f"moe.lora_alpha={spec.alpha}",
+    )
+    choice = Choice(
+        config=demo_dir(), output_dir=output, manual=True, overrides=(*DEMO, *adapters, f"training.seed={seed}")
+    )
+    if run_engine(choose(choice), quiet=True) != ExitCode.FINISHED:
+        raise RuntimeError(f"{output} did not finish; see its training.log")
+    events = [record.event for record in read(RunDir(output).events)]
+    full = [each for each in events if isinstance(each, EvalCompleted) and each.scope == "full"]
+    samples = [each for each in events if isinstance(each, ExpertsSampled) and each.source == "eval"]
+    usage = [[[count / sum(layer) for count in layer] for layer in each.counts] for each in samples]
+    examined = next((each for each in events if isinstance(each, ExpertsExamined)), None)
+    return {
+        "trainable": next(each.trainable_params for each in events if isinstance(each, ModelLoaded)),
+        "steps": sum(isinstance(each, StepCompleted) for each in events),
+        "start": full[0].loss,
+        "loss": full[-1].loss,
+        "domains": full[-1].domains,
+        **_routing(usage, samples[-1].token_entropy if samples else (), examined),
+    }
+
+
+def _routing(
+    usage: list[list[list[float]]], entropy: Sequence[float | None], examined: ExpertsExamined | None
+) -> dict[str, Any]:
+    """What is told of routers; `usage` of every evaluation, the last one being that of the finished model."""
+    every = [share for table in usage for layer in table for share in layer]
+    return {
+        "usage": usage[-1] if usage else [],
+        "worst": [min(every), max(every)] if every else [],
+        "gate_entropy": [value for value in entropy if value is not None],
+        "information": None if examined is None else examined.mutual_information,
+        "permuted_mean": None if examined is None else examined.permuted_mean,
+        "permuted_p99": None if examined is None else examined.permuted_p99,
+        "routed": None if examined is None else examined.routed,
+        "average": None if examined is None else examined.average,
+    }
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -157,7 +182,7 @@ def spread(values: list[float]) -> dict[str, float]:
 def summary(runs: list[Run]) -> list[dict[str, Any]]:
     """A row for each task and variant: over seeds, and against plain LoRA of the same seed."""
     rows = []
-    for task in ("demo", "planted"):
+    for task in TASKS:
         plain = {run.seed: run for run in runs if (run.task, run.variant) == (task, "plain")}
         for variant in VARIANTS:
             own = [run for run in runs if (run.task, run.variant) == (task, variant)]
@@ -215,8 +240,8 @@ def lines(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def wanted(seeds: tuple[int, ...]) -> Iterator[tuple[str, str, int]]:
     """Every run, seed by seed, so that what is there at any time compares like with like."""
-    for seed in seeds:
-        for task in ("demo", "planted"):
+    for task in TASKS:
+        for seed in seeds:
             for variant in VARIANTS:
                 yield task, variant, seed
 
@@ -231,8 +256,8 @@ def main() -> None:
     known: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
     runs = [Run(**each) for each in known.get("runs", [])]
     about = known.get("machine") or machine()
-    commit = machine()["commit"]
-    rank = dict.fromkeys(VARIANTS, 16) | {"plain": equal_rank(demo_dir() / "base")}
+    variants = {task: specs(task) for task in TASKS}
+    torch.set_num_threads(1)
     late = time.monotonic() + 60 * options.minutes
     with tempfile.TemporaryDirectory() as place:
         for task, variant, seed in wanted(tuple(options.seeds)):
@@ -240,7 +265,7 @@ def main() -> None:
                 continue
             if time.monotonic() > late:
                 break
-            runs.append(run_one(task, variant, seed, rank[variant], commit, Path(place)))
+            runs.append(run_one(task, variant, seed, variants[task][variant], Path(place)))
             _write(options.out, {**known, "machine": about, "summary": summary(runs)}, runs)
             print(f"{task} {variant} {seed}: {runs[-1].loss:.4f} in {runs[-1].cpu_s:.0f} CPU seconds", flush=True)
     print("\n".join(lines(summary(runs))))

@@ -165,27 +165,18 @@ def measure(trainers: dict[str, Trainer], examples: Sequence[Example], rounds: i
     return found
 
 
-def case(name: str, rounds: int) -> dict[str, Any]:
-    """One shape: the arms' median step and their ratio to `plain` of the same round."""
+def case(name: str, rounds: int, earlier: list[dict[str, float]]) -> dict[str, Any]:
+    """One shape: the arms' median step and their ratio to `plain` of the same round, with the rounds of `earlier`."""
     trainers, examples, shape = demo_case() if name == "demo" else wide_case()
-    tokens = sum(each.tokens for each in examples)
-    found = measure(trainers, examples, rounds)
+    found = [*earlier, *measure(trainers, examples, rounds)]
     rows = []
     for arm, spec in arms(shape).items():
         ratio = interval([each[arm] / each["plain"] for each in found])
-        size = trainable(shape, spec)
-        rows.append(
-            {
-                "arm": arm,
-                "rank": spec.rank,
-                "trainable": size,
-                "step_s": median(each[arm] for each in found),
-                "ratio": asdict(ratio),
-            }
-        )
+        size, step_s = trainable(shape, spec), median(each[arm] for each in found)
+        rows.append({"arm": arm, "rank": spec.rank, "trainable": size, "step_s": step_s, "ratio": asdict(ratio)})
         span = f"{ratio.median:>8.3f}  [{ratio.low:.3f}, {ratio.high:.3f}]"
-        print(f"{name:<7}{arm:<9}{spec.rank:>5}{size:>12,}{rows[-1]['step_s']:>9.3f} s{span}", flush=True)
-    return {"case": name, "tokens": tokens, "rows": rows, "rounds": found}
+        print(f"{name:<7}{arm:<9}{spec.rank:>5}{size:>12,}{step_s:>9.3f} s{span}", flush=True)
+    return {"case": name, "tokens": sum(each.tokens for each in examples), "rows": rows, "rounds": found}
 
 
 def main() -> None:
@@ -193,15 +184,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--cases", nargs="+", choices=("demo", "wide"), default=("demo", "wide"))
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="JSON; rounds that it holds are kept and counted")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    known = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
+    cases: dict[str, dict[str, Any]] = {each["case"]: each for each in known.get("cases", [])}
     about = machine()
     print(f"{'case':<7}{'arm':<9}{'rank':>5}{'trainable':>12}{'step':>11}{'ratio':>8}  95% interval")
-    cases = [case(name, options.rounds) for name in options.cases]
+    for name in options.cases:
+        cases[name] = case(name, options.rounds, cases.get(name, {}).get("rounds", []))
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps({"machine": about, "cases": cases}, indent=1) + "\n")
+        options.out.write_text(json.dumps({"machine": about, "cases": list(cases.values())}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
