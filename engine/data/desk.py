@@ -12,6 +12,7 @@ from configs.errors import UsageError
 from configs.load import demo_dir, find, load, locate
 from configs.schema import Config
 from engine.plan.profile import apply_profile
+from states.text import one_line
 
 _TOKENIZER_FILES: Final = ["config.json", "tokenizer*", "special_tokens_map.json", "*.jinja", "vocab*", "merges.txt"]
 
@@ -96,7 +97,7 @@ def progress_line() -> Callable[[str, int, int], None]:
             return
         shown = share
         end = "\r\x1b[K" if done >= total else ""
-        sys.stderr.write(f"\r\x1b[K{task}: {done:,} of {total:,} ({share}%){end}")
+        sys.stderr.write(f"\r\x1b[K{one_line(task, 60)}: {done:,} of {total:,} ({share}%){end}")
         sys.stderr.flush()
 
     return hear

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ from engine.data.document import EXPECTED, BadLine, read_bytes, read_rows
 from engine.data.rows import ParsedRow, RowError, Shape, parse_row
 
 _SHOWN_PROBLEMS: Final = 3
+_TOLD_ROWS: Final = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +63,9 @@ def read(path: Path) -> list[Conversation]:
     return list(read_dataset(path).conversations)
 
 
-def read_dataset(path: Path) -> Dataset:
+def read_dataset(path: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Dataset:
     """Like `scan`, but rows that cannot be read, or nothing to train on, are a `DataError`."""
-    dataset = scan(path)
+    dataset = scan(path, progress)
     if dataset.problems:
         raise DataError(_refusal(dataset))
     if not dataset.conversations:
@@ -88,8 +90,11 @@ def _refusal(dataset: Dataset) -> str:
     return f"{dataset.path}: {shown}{rest}."
 
 
-def scan(path: Path) -> Dataset:
-    """Read a file and judge every row; only a file that is no data set at all raises `DataError`."""
+def scan(path: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Dataset:
+    """Read a file and judge every row; only a file that is no data set at all raises `DataError`.
+
+    `progress` hears rows judged and rows in all, now and then.
+    """
     raw = read_bytes(path)
     digest = hashlib.sha256(raw).hexdigest()
     unit, rows = read_rows(path, raw)
@@ -102,6 +107,8 @@ def scan(path: Path) -> Dataset:
     tally = _Tally()
     while rows:
         tally.add(*rows.pop())
+        if len(rows) % _TOLD_ROWS == 0:
+            progress(count - len(rows), count)
     return Dataset(
         path=path,
         digest=digest,

@@ -88,17 +88,14 @@ def read_sources(config: Config, progress: Progress = _silent) -> Sources:
                 f"({datasets[0].unit}s {first})."
             )
         if not train:
-            raise DataError(
-                f"Every prompt (first client turn) of {names[0]} also stands in {names[1]}, so nothing is left to "
-                "train on; name another validation file, or none to have one set aside."
-            )
+            raise nothing_left(names)
     assigned = assign(train, validation, config.moe, training.seed)
     notes += assigned.notes
     domains = tuple(sorted({each.domain or GENERAL for each in (*assigned.train, *assigned.validation)}))
     unnamed = sum(each.domain is None for each in assigned.train)
     if unnamed and len(domains) > 1:
         notes.append(f'{unnamed:,} training conversations name no domain and count as "{GENERAL}".')
-    _check_domains(config.moe.domains, domains)
+    check_names(config.moe.domains, domains)
     for number, dataset in enumerate(datasets):
         notes += [f"Validation: {note}" if number else note for note in audit_words(dataset, splits=len(datasets) == 1)]
     return Sources(
@@ -158,7 +155,15 @@ def eval_subset(examples: Sequence[Example], max_tokens: int, seed: int) -> list
     return chosen
 
 
-def _check_domains(wanted: Sequence[str] | None, found: Sequence[str]) -> None:
+def nothing_left(names: Sequence[str]) -> DataError:
+    """What to say when validation has every prompt of training."""
+    return DataError(
+        f"Every prompt (first client turn) of {names[0]} also stands in {names[1]}, so nothing is left to "
+        "train on; name another validation file, or none to have one set aside."
+    )
+
+
+def check_names(wanted: Sequence[str] | None, found: Sequence[str]) -> None:
     """A domain that is configured but not in the data is a slip of the pen, or the wrong file."""
     for name in wanted or ():
         if name not in found:

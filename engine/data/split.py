@@ -81,10 +81,7 @@ def split(
     """
     groups = _groups(conversations, seed)
     if len(groups) < 2:
-        raise DataError(
-            f"The data set has {len(conversations)} conversations but only one prompt (first client turn), so none can "
-            "be held out for validation; add conversations, or name a validation_dataset."
-        )
+        raise one_prompt(conversations)
     strata: defaultdict[str, list[_Group]] = defaultdict(list)
     for group in groups:
         strata[group.domain].append(group)
@@ -103,6 +100,14 @@ def split(
         held.difference_update(max(groups, key=lambda group: (len(group.members), group.rank)).members)
     train = [each for index, each in enumerate(conversations) if index not in held]
     return train, [conversations[index] for index in sorted(held)]
+
+
+def one_prompt(conversations: Sequence[Conversation]) -> DataError:
+    """What to say when there are not two different prompts to keep apart."""
+    return DataError(
+        f"The data set has {len(conversations)} conversations but only one prompt (first client turn), so none can "
+        "be held out for validation; add conversations, or name a validation_dataset."
+    )
 
 
 def without_shared_prompts(

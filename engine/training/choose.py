@@ -107,8 +107,9 @@ def _directory(choice: Choice) -> tuple[Path, bool, str | None]:
 
 
 def check_inputs(launch: Launch) -> None:
-    """Look at the base model and read the whole dataset once, so that a bad one is refused in seconds."""
-    from engine.data.prepare import read_sources
+    """Look at the base model and read the whole dataset once, so that a bad one is refused before anything is made."""
+    from engine.data.desk import progress_line
+    from engine.data.early import check_sources
     from engine.model.folder import require_chat_template
     from engine.model.resolve import resolve
     from engine.model.trial import try_chat_template
@@ -121,4 +122,4 @@ def check_inputs(launch: Launch) -> None:
         if launch.resume is not None:
             refuse_another_base(launch.directory, base)
     try_chat_template(base if isinstance(base, Path) else None, template)
-    read_sources(launch.config)
+    check_sources(launch.config, progress_line())
