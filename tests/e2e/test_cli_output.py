@@ -45,6 +45,9 @@ RUN = {
     "events.jsonl",
     "training.log",
     "training_optimization_report.json",
+    "report.json",
+    "training_report.html",
+    "training_report.pdf",
 }
 NOISY = """
 import os, sys
