@@ -155,6 +155,7 @@ def _data_facts(held: HeldOut) -> dict[str, Any]:
         "sha256": held.digest,
         "conversations": len(held.conversations),
         "of_conversations": held.of,
+        "trained_on": held.trained,
         "domains": list(held.domains),
         "notes": list(held.notes),
     }

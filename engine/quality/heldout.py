@@ -28,6 +28,8 @@ class HeldOut:
     of: int
     """Conversations there were before a limit."""
     notes: tuple[str, ...] = ()
+    trained: int = 0
+    """How many begin with a prompt that was trained on, before a limit."""
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -51,19 +53,13 @@ def _of_file(subject: Subject, path: Path) -> HeldOut:
     if not path.exists():
         raise DataError(f"There is no test data at {path}. Correct --test-data.")
     dataset = read_dataset(path)
-    notes = list(dataset.notes)
-    shared = _shared_with_training(subject, dataset.conversations)
-    if shared:
-        notes.append(
-            f"{shared:,} of its {len(dataset.conversations):,} conversations begin with a prompt that was trained on: "
-            "there these numbers tell memory, not ability."
-        )
     return HeldOut(
         conversations=dataset.conversations,
         name=path.name,
         digest=_digest([dataset], "all"),
         of=len(dataset.conversations),
-        notes=tuple(notes),
+        notes=dataset.notes,
+        trained=_shared_with_training(subject, dataset.conversations),
     )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from engine.data.example import NO_TARGET, Example
 from engine.quality.bench import Bench
 from engine.quality.findings import Cell, Check, Measure, Method, Section, Table, Verdict
+from engine.quality.heldout import HeldOut
 from engine.quality.intervals import resampled
 
 TARGET_LOSS = 1.5
@@ -56,16 +57,10 @@ def perplexity(bench: Bench) -> Iterator[Section]:
     )
     rows = [_row(name, columns[domains == index], seed) for index, name in enumerate(bench.held.domains)]
     heads = ("domain", "n", "tokens", "base loss", "loss", "perplexity", "low", "high")
-    told = " ".join(bench.held.notes)
     yield Section(
         name="perplexity",
         title="Perplexity",
-        caveat=" ".join(
-            (
-                "Low perplexity means that the model expects such replies, not that its own are good or safe.",
-                *([told] if told else []),
-            )
-        ),
+        caveat=_caveat(bench.held),
         checks=checks,
         tables=(
             Table(
@@ -75,6 +70,16 @@ def perplexity(bench: Bench) -> Iterator[Section]:
                 caption="n: conversations; low and high: 95% interval of the perplexity, over them",
             ),
         ),
+    )
+
+
+def _caveat(held: HeldOut) -> str:
+    told = "Low perplexity means that the model expects such replies, not that its own are good or safe."
+    if not held.trained:
+        return told
+    return (
+        f"{held.trained:,} of the {held.of:,} conversations begin with a prompt that was trained on: there these "
+        f"numbers tell memory, not ability. {told}"
     )
 
 

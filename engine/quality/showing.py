@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -37,7 +39,10 @@ def show(evaluation: Evaluation, console: Console) -> None:
 
 def open_console() -> Console:
     """Standard output as a person reads it; no markup, no colours where it is no terminal or NO_COLOR is set."""
-    return Console(markup=False, emoji=False, highlight=False, soft_wrap=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What the terminal's encoding lacks is spelled out.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    return Console(markup=False, emoji=False, highlight=False)
 
 
 def show_replies(folder: Path, console: Console, count: int = 3) -> None:

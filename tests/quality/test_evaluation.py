@@ -290,17 +290,21 @@ def test_data_that_changed_since_the_run_is_no_held_out_data(finished_run: Path,
     assert "has changed since this run" in said.err
 
 
-def test_test_data_that_was_trained_on_is_called_memory(finished_run: Path, tmp_path: Path) -> None:
-    from engine.quality.heldout import held_out
-    from engine.quality.subject import find_subject
+def test_test_data_that_was_trained_on_is_called_memory(
+    run: Callable[..., Evaluated], finished_run: Path, tmp_path: Path
+) -> None:
+    from engine.quality.perplexity import perplexity
 
-    subject = find_subject(finished_run)
-    assert subject.config is not None
-    trained = held_out(subject, Path(subject.config.training.dataset), limit=None, seed=1)
-    assert any("memory, not ability" in note for note in trained.notes)
+    one = Part(name="perplexity", title="Perplexity", sections=perplexity)
+    config = json.loads((finished_run / "config.resolved.json").read_text())
+    trained = run(one, test_data=Path(config["training"]["dataset"])).evaluation
+    assert trained.data["trained_on"] == 44
+    assert "44 of the 48 conversations begin with a prompt that was trained on" in trained.sections[0].caveat
     fresh = tmp_path / "fresh.json"
     fresh.write_text(json.dumps([{"text": "Client: an unheard of thing\nTherapist: Tell me."}]))
-    assert held_out(subject, fresh, limit=None, seed=1).notes == ("Read 1 rows as labelled transcripts.",)
+    untold = run(one, test_data=fresh).evaluation
+    assert untold.data["trained_on"] == 0
+    assert "memory" not in untold.sections[0].caveat
 
 
 def test_a_checkpoint_on_domains_it_never_saw_is_evaluated_too(
