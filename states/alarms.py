@@ -18,10 +18,10 @@ LEAST_ASSIGNMENTS = 400
 """Fewer in a layer and its shares are noise: at this number a share of 5% has a standard error of 1%."""
 
 REMEDIES = {
-    "dominant": "start again with load_balancing_weight five times higher; a domain with most of the data also does it",
-    "collapse": "this run trains one adapter, not a mixture: start again with a lower router_learning_rate",
-    "starved": "it hardly trains: start again with a higher load_balancing_weight, or with fewer experts",
-    "uneven": "watch it; if it goes on, lower router_learning_rate or raise load_balancing_weight in a new run",
+    "dominant": "if it lasts, start again with load_balancing_weight five times higher; see docs/experts.md",
+    "collapse": "this run trains one adapter, not a mixture: start again with load_balancing_weight five times higher",
+    "starved": "if it lasts, it hardly trains: start again with a higher load_balancing_weight, or with fewer experts",
+    "uneven": "usual while the adapters settle in; if it lasts, raise load_balancing_weight in a new run",
 }
 """What to do about a broken rule, by its name."""
 
