@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -171,6 +173,54 @@ def test_a_crash_half_way_leaves_no_entry_and_its_remains_go_next_time(
     run(settings, tokenizer)
     assert [path.name for path in home.iterdir() if path.name.endswith(".part")] == []
     assert len(entries(home)) == 1
+
+
+KILLED_AT = ("progress", "flush", "digest", "manifest", "rename", "prune")
+
+
+@pytest.mark.parametrize("point", KILLED_AT)
+def test_a_writer_that_is_killed_leaves_a_whole_entry_or_none(
+    settings: Config, make_tokenizer: MakeTokenizer, home: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")  # the child below is forked
+    monkeypatch.setattr("engine.data.survey.CHUNK", 16)
+    monkeypatch.setattr(cache_module, "CHUNK", 16)
+    tokenizer = make_tokenizer("mistral")
+    expected, _ = run(settings, tokenizer, threshold=10**9)
+    child = os.fork()
+    if child == 0:
+
+        def killed(*arguments: object, **rest: object) -> None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        targets = {
+            "progress": (Renderer, "render_all", 2),
+            "flush": (cache_module.os, "fsync", 2),
+            "digest": (cache_module, "_digest", 2),
+            "manifest": (cache_module, "write_json", 1),
+            "rename": (Path, "rename", 1),
+            "prune": (TokenCache, "_prune", 1),
+        }
+        owner, name, call = targets[point]
+        original = getattr(owner, name)
+        left = iter(range(1, call))
+
+        def counted(*arguments: object, **rest: object) -> object:
+            return killed() if next(left, None) is None else original(*arguments, **rest)
+
+        setattr(owner, name, counted)
+        run(settings, tokenizer)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    whole = [each for each in entries(home) if TokenCache().load(each) is not None]
+    assert entries(home) == whole
+    assert bool(whole) is (point == "prune")
+    again, _ = run(settings, tokenizer)
+    assert plain(again.train) == plain(expected.train)
+    assert plain(again.validation) == plain(expected.validation)
+    assert [path.name for path in home.iterdir() if path.name.endswith(".part")] == []
+    [entry] = entries(home)
+    assert TokenCache().load(entry) is not None
 
 
 def test_where_nothing_can_be_kept_the_run_goes_on(
