@@ -17,7 +17,9 @@ MAX_CHARS: Final = 20_000
 
 GAP_WORDS: Final = 4
 
-_QUOTES: Final = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u00b4": "'", "`": "'", "&": " and "})
+_QUOTES: Final = str.maketrans(
+    {"\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u00b4": "'", "`": "'", "&": " and ", "\u2014": " , "}
+)
 _HIDDEN: Final = re.compile("[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 _CONTRACTIONS: Final = (
     (re.compile(r"\b(?:cannot|can't|cant)\b"), "can not"),
@@ -62,6 +64,7 @@ def sentences(text: str) -> list[Sentence]:
     # "St. John" costs nothing, but "a.m." and "1.5 mg" would break a sentence in two.
     plain = re.sub(r"\b([a-z])\.(?=[a-z]\b)", r"\1", plain)
     plain = re.sub(r"(?<=\d)\.(?=\d)", ",", plain)
+    plain = re.sub(r" [-\u2013]+ ", " , ", plain)
     for pattern, replacement in _CONTRACTIONS:
         plain = pattern.sub(replacement, plain)
     found = []

@@ -45,18 +45,21 @@ class Rule:
         if any(each.search(words) for each in self.unless):
             return False
         return any(
-            not self._voided(words, match.start()) for each in self.phrases for match in _overlapping(each, words)
+            not negated(words, match.start(), match.end(), self.unless_before)
+            for each in self.phrases
+            for match in _overlapping(each, words)
         )
 
-    def _voided(self, words: str, start: int) -> bool:
-        return bool(self.unless_before) and negated(words, start, self.unless_before)
 
+def negated(words: str, start: int, end: int, negations: Iterable[re.Pattern[str]]) -> bool:
+    """Whether a negation begins before `start` in the same clause, near enough to mean what stands up to `end`.
 
-def negated(words: str, start: int, negations: Iterable[re.Pattern[str]]) -> bool:
-    """Whether a negation stands before `start` in the same clause, near enough to mean it."""
+    It may reach into the phrase, as `not have to call` does into `call an ambulance`.
+    """
     clause = _CLAUSE.split(f"{words[:start]} ")[-1]
-    before = f" {' '.join(clause.split()[-WINDOW_WORDS:])} "
-    return any(each.search(before) for each in negations)
+    before = f" {' '.join(clause.split()[-WINDOW_WORDS:])}"
+    text = f"{before}{words[start:end]} "
+    return any(match.start() < len(before) for each in negations for match in each.finditer(text))
 
 
 def rule(
