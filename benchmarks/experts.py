@@ -239,11 +239,12 @@ def lines(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def wanted(seeds: tuple[int, ...]) -> Iterator[tuple[str, str, int]]:
-    """Every run, seed by seed, so that what is there at any time compares like with like."""
-    for task in TASKS:
-        for seed in seeds:
-            for variant in VARIANTS:
-                yield task, variant, seed
+    """Every run, seed by seed, so that what is there at any time compares like with like; the product's form first."""
+    for variants in (("plain", "shared"), ("private",)):
+        for task in TASKS:
+            for seed in seeds:
+                for variant in variants:
+                    yield task, variant, seed
 
 
 def main() -> None:
