@@ -11,7 +11,7 @@ from states.budget import Ledger
 from states.phases import TRAINING
 from states.reducer import reduce
 from states.view import FeedLine, RunView
-from states.wording import duration, number, perplexity
+from states.wording import duration, number, perplexity, size
 
 TASK_EVERY_S = 15.0
 """A long task says how far it is this often."""
@@ -100,6 +100,11 @@ class Story:
         if plan is None:
             return []
         lines = [f"  {part:<12} {duration(seconds)}" for part, seconds in plan.estimated_s.items()]
+        if plan.memory_bytes:
+            limit = "" if plan.memory_limit is None else f" of {size(plan.memory_limit)}"
+            kept = ", activations recomputed" if plan.recompute else ""
+            needed = size(sum(plan.memory_bytes.values()))
+            lines.append(f"  {'memory':<12} {needed}{limit}, bins of up to {plan.bin_tokens:,} tokens{kept}")
         remaining, slack = ledger.remaining(now), ledger.slack_s(self._view, now)
         if remaining is not None and slack is not None:
             spare = "to spare" if slack >= 0 else "too long"

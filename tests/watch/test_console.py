@@ -73,6 +73,7 @@ def test_the_plan_is_a_table_with_its_changes(record: Recorder) -> None:
         "  setup        2m 00s",
         "  training     4h 10m",
         "  finalize     5m 00s",
+        "  memory       30.0 GB of 40.0 GB, bins of up to 4,096 tokens, activations recomputed",
         "  window       12h 00m left, 7h 43m to spare",
         "  changed: warm-up shortened to 75 steps: 1000 of 750 would never reach the peak",
     ]
