@@ -81,6 +81,8 @@ def histogram(canvas: Canvas, chart: Histogram) -> None:
             canvas.text(x, canvas.height - theme.size * 0.55, compact(chart.edges[index]), anchor="middle")
     canvas.line(left, bottom, canvas.width - 4, bottom, "axis")
     is_open = len(chart.edges) == len(chart.counts)
+    if not is_open and len(chart.counts) % every == 0:
+        canvas.text(canvas.width - 4, canvas.height - theme.size * 0.55, compact(chart.edges[-1]), anchor="end")
     canvas.text(
         canvas.width - 4, theme.size, f"{chart.x_label}{', the last without end' if is_open else ''}", anchor="end"
     )

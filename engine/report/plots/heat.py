@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from engine.report.chart import HeatChart
 from engine.report.plots.canvas import Canvas
 from engine.report.plots.scale import told
@@ -27,9 +29,11 @@ def draw(canvas: Canvas, chart: HeatChart) -> None:
     left = max(map(theme.width, names)) + 10
     cell = (canvas.width - left - 2) / len(chart.columns)
     row_height = theme.size * ROW
-    most = max(3, int(cell / (theme.size * theme.letter)) - 1)
-    for index, name in enumerate(chart.columns):
-        canvas.text(left + cell * (index + 0.5), theme.size * 1.1, _short(name, most), anchor="middle")
+    heads = _heads(chart, theme, cell)
+    every = max(1, math.ceil(max(map(theme.width, heads)) / cell))
+    for index, name in enumerate(heads):
+        if index % every == 0:
+            canvas.text(left + cell * (index + 0.5), theme.size * 1.1, name, anchor="middle")
     for row, name in enumerate(names):
         top = theme.size * 1.7 + row * row_height
         canvas.text(left - 8, top + row_height / 2 + theme.size * 0.33, name, anchor="end")
@@ -49,6 +53,14 @@ def _strength(value: float | None, chart: HeatChart) -> float:
         return 0.0
     share = (value - chart.low) / (chart.high - chart.low)
     return 0.06 + 0.84 * min(1.0, max(0.0, share))
+
+
+def _heads(chart: HeatChart, theme: Theme, cell: float) -> list[str]:
+    """The columns' names, or only what tells them apart where there is no room: `expert 12` is then `12`."""
+    names = [_short(name) for name in chart.columns]
+    if all(theme.width(name) <= cell for name in names):
+        return names
+    return [_short(name.rpartition(" ")[2], 8) for name in chart.columns]
 
 
 def _short(name: str, most: int = LONGEST) -> str:

@@ -43,6 +43,8 @@ def expert_section(story: Story) -> Section | None:
 
 def _lead(sample: Experts) -> str:
     shares = ", ".join(share(each) for each in sample.shares)
+    if len(sample.shares) > 8:
+        shares = f"between {share(min(sample.shares))} and {share(max(sample.shares))} each"
     even = math.log(len(sample.shares)) if sample.shares else 0.0
     source = "on the validation data" if sample.window_steps == 0 else "in training"
     return (
