@@ -30,8 +30,6 @@ _KEY: Final = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{30,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}"
     r"|xox[abprs]-[A-Za-z0-9-]{10,})|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----"
 )
-# Cheap to look for and rarely there; the patterns above then say whether it is one.
-_KEY_MARKS: Final = ("hf_", "sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "AKIA", "AIza", "xox", "-----BEGIN")
 _DIGITS: Final = re.compile(r"\d[\d ().-]{7}")
 # Toll-free numbers in North America are published, help lines above all.
 _TOLL_FREE: Final = re.compile(r"1?8(?:00|33|44|55|66|77|88)\d{7}")
@@ -48,7 +46,8 @@ def _private(text: str) -> Iterator[tuple[Kind, str]]:
     if "@" in text:
         for match in _EMAIL.finditer(text):
             yield EMAIL, f"{match[0][0]}***@***"
-    if any(mark in text for mark in _KEY_MARKS):
+    # What is in each of the keys; written out, as a loop over six words costs more than looking for them.
+    if "_" in text or "sk-" in text or "AKIA" in text or "AIza" in text or "xox" in text or "-----BEGIN" in text:
         for match in _KEY.finditer(text):
             yield KEY, f"{match[0][:3]}***"
     if not _DIGITS.search(text):
