@@ -24,7 +24,7 @@ from engine.plan.layout import (
 )
 from engine.plan.memory import Memory, does_not_fit
 from engine.plan.remedy import nothing_fits
-from engine.plan.sentences import WARMUP_SHARE, Stage, changes, warnings
+from engine.plan.sentences import WARMUP_SHARE, Stage, changes, resettled, warnings
 from engine.plan.throughput import Costs
 from engine.plan.workload import Workload
 from states.events import RunPlanned
@@ -70,7 +70,7 @@ class Plan:
     memory: Memory | None
     """With the bins to train with; None where nobody asked."""
     adjusted: tuple[str, ...]
-    """Those of the changes that memory asked for."""
+    """Those of the changes that stay when the plan is made again: of bins and recomputing."""
     in_time: bool
     """Whether it is over before the window is."""
     changes: tuple[str, ...]
@@ -119,8 +119,10 @@ def make_plan(
     warmup = min(work.warmup_steps, int(last.layout.steps * WARMUP_SHARE))
     if is_late(work, last.layout):
         said = (*said, *nothing_fits(work, last.costs, stages[0].layout, cut(work, last.costs, last.layout, 1)))
-    told = () if said else changes(work, stages, warmup)
-    return _plan(work, last, warmup, told, said, () if said else adjusted)
+    adjusted = (*adjusted, *resettled(stages))
+    if said:
+        return _plan(work, last, warmup, (), said)
+    return _plan(work, last, warmup, changes(work, stages, warmup), (), adjusted)
 
 
 def _stages(

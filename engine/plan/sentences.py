@@ -39,13 +39,6 @@ def changes(work: Workload, stages: Sequence[Stage], warmup: int) -> tuple[str, 
         )
     elif layout.eval_every < work.eval_every:
         said.append(f"{every}: {_why_often(layout)}.")
-    if quicker is not rarer and quicker.memory is not None:
-        again = "recomputing activations" if quicker.memory.recompute else "without recomputing activations"
-        said.append(
-            f"Bins of {quicker.memory.bin_tokens:,} tokens {again}, measured on this device at "
-            f"{quicker.costs.tokens_per_s:,.0f} tokens a second against {rarer.costs.tokens_per_s:,.0f}: that gains "
-            f"{_gain(rarer, quicker)}."
-        )
     if shorter is not quicker:
         said.append(
             f"The profile {shorter.profile} instead of {work.profile}: {_epochs(work, shorter.layout.steps)}, because "
@@ -74,6 +67,19 @@ def changes(work: Workload, stages: Sequence[Stage], warmup: int) -> tuple[str, 
             f"so that all of them take at most {EVAL_SHARE:.0%} of the work; the first and the last read everything."
         )
     return tuple(said)
+
+
+def resettled(stages: Sequence[Stage]) -> tuple[str, ...]:
+    """Say that bins or recomputing were changed for a speed that was measured; the stages as in `changes`."""
+    _, rarer, quicker, _, _ = stages
+    if quicker is rarer or quicker.memory is None:
+        return ()
+    again = "recomputing activations" if quicker.memory.recompute else "without recomputing activations"
+    return (
+        f"Bins of {quicker.memory.bin_tokens:,} tokens {again}, measured on this device at "
+        f"{quicker.costs.tokens_per_s:,.0f} tokens a second against {rarer.costs.tokens_per_s:,.0f}: that gains "
+        f"{_gain(rarer, quicker)}.",
+    )
 
 
 def warnings(work: Workload, layout: Layout) -> tuple[str, ...]:

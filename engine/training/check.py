@@ -114,9 +114,13 @@ def _around(launch: Launch, table: Table) -> None:
     from engine.training.capacity import memory_limit
     from engine.training.placement import place
     from engine.training.preflight import concerns
+    from engine.training.versions import versions
     from engine.watch.wandb_run import logged_in, mode
 
     config = launch.config
+    found = versions()
+    known = ", ".join(f"{name} {found[name]}" for name in ("torch", "transformers") if name in found)
+    table.add("environment", "ok", f"Python {found['python']}, {known}")
     shape = shape_of(resolve(config.training.base_model))
     disk = Disk.of(launch.directory, trainable=trainable(shape, config.moe), keep=config.training.save_total_limit)
     room = f"{size(disk.needed)} for checkpoints, {size(disk.free)} free where {nearest(launch.directory)} lies"

@@ -19,7 +19,7 @@ class Planned:
     eval_subset_tokens: int
     step_s: float
     adjusted: tuple[str, ...] = ()
-    """What the plan changed because of memory; it stays changed when the plan is made again."""
+    """What the plan changed of bins and recomputing; it stays changed when the plan is made again."""
     made_s: float = 0.0
     """Seconds from the start of the process until the plan was made."""
 

@@ -93,6 +93,7 @@ def test_the_command_prints_its_checks_and_answers_in_json(typed, configured):
     said = typed("--check", "--config", config, "--json")
     body = orjson.loads(said.out)
     assert (said.code, body["ok"], body["exit_code"]) == (0, True, 0)
+    assert orjson.loads(typed("check", "--config", config, "--json").out)["ok"]
     lines = typed("--config", config, "--check").out.splitlines()
     assert lines[-1].startswith("A run with these options can start.")
     assert any(line.startswith("ok    loss") and "falls in two small steps" in line for line in lines)
