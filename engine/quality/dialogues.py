@@ -37,7 +37,7 @@ def speak(bench: Bench) -> Dialogues:
     if not chosen:
         raise DataError(
             f"Every conversation of {bench.held.name} is too long for a reply of {settings.max_tokens} tokens within "
-            "the model's context. Name other conversations with --test-data."
+            "the model's context. Lower --max-tokens, or name other conversations with --test-data."
         )
     contexts = tuple(context for context, _ in chosen)
 

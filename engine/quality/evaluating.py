@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -79,7 +80,7 @@ def evaluate(
     of = Subjects(
         model=_model_facts(subject, adapted, tokenizer),
         data=_data_facts(held),
-        settings=asdict(settings),
+        settings=asdict(settings) | {"cases_sha256": _cases_digest(request.stimuli)},
         quick=request.quick,
     )
     kept = None if request.fresh else folder.load(of.key)
@@ -147,6 +148,13 @@ def _model_facts(subject: Subject, adapted: Adapted, tokenizer: Any) -> dict[str
         "device": adapted.device.type,
         "threads": torch.get_num_threads(),
     }
+
+
+def _cases_digest(own: Path | None) -> str:
+    """SHA-256 over the cases of the safety and bias checks: other cases make another evaluation."""
+    folders = [Path(__file__).parent / "stimuli", *([] if own is None else [own])]
+    files = [path for folder in folders for path in sorted(folder.glob("*.json"))]
+    return hashlib.sha256("\x00".join(f"{path.name}:{file_digest(path)}" for path in files).encode()).hexdigest()
 
 
 def _data_facts(held: HeldOut) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 import textwrap
@@ -75,6 +76,8 @@ def infer(request: Request) -> bool:
 def _cases(request: Request) -> list[Case] | None:
     """What is to be answered; None for a chat."""
     given = [request.test_file is not None, request.prompt is not None, request.chat]
+    if not math.isfinite(request.sampling.temperature) or not math.isfinite(request.sampling.top_p):
+        raise UsageError("--temperature and --top-p are numbers.")
     if sum(given) != 1:
         raise UsageError("Say what is to be answered: one of --prompt TEXT, --test-file FILE or --chat.")
     if request.chat:

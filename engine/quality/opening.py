@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from configs.errors import UsageError
 from engine.model.routed import find_adapter, open_routed
 from engine.quality.subject import Subject
 
 if TYPE_CHECKING:
     from engine.model.adapters import Adapted
+
+DEVICES = ("auto", "cpu", "cuda")
 
 
 def open_model(
@@ -26,6 +29,8 @@ def open_model(
 
     A checkpoint, which has no tokenizer of its own, takes its run's chat template.
     """
+    if device not in DEVICES:
+        raise UsageError(f"--device is {device!r}: it must be one of {', '.join(DEVICES)}.")
     training = None if subject.config is None else subject.config.training
     if training is not None and training.threads is not None:
         torch.set_num_threads(training.threads)

@@ -186,6 +186,20 @@ def test_other_settings_are_another_evaluation(run: Callable[..., Evaluated], ch
     assert "takes its place" in run.said[0]  # type: ignore[attr-defined]
 
 
+def test_other_cases_are_another_evaluation(run: Callable[..., Evaluated], tmp_path: Path) -> None:
+    done: list[str] = []
+    counted = part("one", does=lambda bench: done.append("one"))
+    own = tmp_path / "own"
+    own.mkdir()
+    cases = json.loads((Path(safety.__file__).parent / "stimuli" / "bias-pairs-en.json").read_text())
+    for number in range(2):
+        pair = cases["items"][0] | {"id": f"mine-{number}"}
+        (own / "pairs.json").write_text(json.dumps(cases | {"items": [pair]}))
+        run(counted, stimuli=own)
+        run(counted, stimuli=own)
+    assert len(done) == 2
+
+
 def test_generated_text_is_kept_only_where_it_was_asked_for(run: Callable[..., Evaluated], tmp_path: Path) -> None:
     talks = part("talk", does=lambda bench: bench.dialogues and None)
     run(talks)

@@ -134,6 +134,8 @@ def test_what_cannot_be_answered_is_refused_with_a_reason(
         ((tmp_path / "none", "--prompt", "a"), 2, "There is no"),
         ((other, "--prompt", "a"), 2, "another chat template"),
         ((finished_run, "--prompt", "a", "--top-p", 0), 2, "top-p"),
+        ((finished_run, "--prompt", "a", "--temperature", "nan"), 2, "temperature"),
+        ((finished_run, "--prompt", "a", "--device", "tpu"), 2, "auto, cpu, cuda"),
     ]
     for words, code, why in refused:
         said = typed("infer", *words)
