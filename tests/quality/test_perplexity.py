@@ -52,7 +52,7 @@ def by_hand(bench: Bench) -> tuple[float, int]:
 
 
 def test_it_is_the_sum_by_hand_through_the_path_that_generates(bench: MakeBench) -> None:
-    made = bench(limit=4)
+    made = bench(limit=2)
     total, tokens = by_hand(made)
     found = section(made)
     assert value(found, "loss") == pytest.approx(total / tokens, abs=1e-4)

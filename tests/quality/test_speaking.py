@@ -84,8 +84,7 @@ def test_with_a_cache_every_token_is_the_one_without(opened: Opened, renderer: R
     assert sum(map(len, expected)) > 20, "there was something to compare"
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-@pytest.mark.parametrize("batch_tokens", [1, 60, 4096])
+@pytest.mark.parametrize(("temperature", "batch_tokens"), [(0.0, 60), (1.0, 60), (1.0, 4096)])
 def test_together_they_are_as_alone(opened: Opened, renderer: Renderer, temperature: float, batch_tokens: int) -> None:
     prompts = [renderer.prompt(turns) for turns in CONTEXTS]
     sampling = Sampling(temperature=temperature, top_p=0.95)
