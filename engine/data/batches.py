@@ -44,28 +44,45 @@ class Bin:
 
 
 def make_bins(examples: Sequence[Example], bin_tokens: int) -> list[Bin]:
-    """Pack examples into few bins of balanced size; raises `ValueError` for an example above `bin_tokens`."""
-    return [_lay(examples, indices) for indices in pack([example.tokens for example in examples], bin_tokens)]
+    """Pack examples into few bins of balanced size; raises `ValueError` for an example above `bin_tokens`.
 
-
-def _lay(examples: Sequence[Example], indices: Sequence[int]) -> Bin:
-    chosen = [examples[index] for index in indices]
-    lengths = [example.tokens for example in chosen]
-    starts = np.cumsum([0, *lengths], dtype=np.int32)
-    labels = np.empty(starts[-1] + 1, dtype=np.int64)
-    np.concatenate([example.labels for example in chosen], out=labels[:-1])
+    All bins are laid at once and cut afterwards, so they are views of the same few arrays.
+    """
+    packed = pack([example.tokens for example in examples], bin_tokens)
+    if not packed:
+        return []
+    laid = [examples[index] for indices in packed for index in indices]
+    lengths = [example.tokens for example in laid]
+    starts = np.cumsum([0, *lengths], dtype=np.int64)
+    counts = np.cumsum([0, *map(len, packed)])
+    cuts = starts[counts]
+    labels = np.empty(cuts[-1] + 1, dtype=np.int64)
+    np.concatenate([example.labels for example in laid], out=labels[:-1])
     # A conversation's first label stands where its neighbour's last token would have to predict it.
     labels[starts] = NO_TARGET
     labels = labels[1:]
-    return Bin(
-        input_ids=torch.from_numpy(np.concatenate([example.ids for example in chosen], dtype=np.int64)),
-        position_ids=torch.from_numpy(np.arange(starts[-1], dtype=np.int64) - np.repeat(starts[:-1], lengths)),
-        labels=torch.from_numpy(labels),
-        starts=torch.from_numpy(starts),
-        domains=torch.from_numpy(np.repeat([example.domain_index for example in chosen], lengths).astype(np.int16)),
-        targets=int(np.count_nonzero(labels != NO_TARGET)),
-        examples=tuple(indices),
+    columns = (
+        np.concatenate([example.ids for example in laid], dtype=np.int64),
+        np.arange(cuts[-1], dtype=np.int64) - np.repeat(starts[:-1], lengths),
+        labels,
+        np.repeat(np.array([example.domain_index for example in laid], dtype=np.int16), lengths),
     )
+    targets = np.add.reduceat(labels != NO_TARGET, cuts[:-1], dtype=np.int64).tolist()
+    parts = zip(*(torch.from_numpy(column).split(np.diff(cuts).tolist()) for column in columns), strict=True)
+    return [
+        Bin(
+            input_ids=ids,
+            position_ids=positions,
+            labels=own,
+            starts=torch.from_numpy((starts[first : last + 1] - starts[first]).astype(np.int32)),
+            domains=domains,
+            targets=wanted,
+            examples=tuple(indices),
+        )
+        for indices, first, last, wanted, (ids, positions, own, domains) in zip(
+            packed, counts[:-1], counts[1:], targets, parts, strict=True
+        )
+    ]
 
 
 class Steps:
