@@ -110,3 +110,12 @@ def test_a_file_that_was_refused_is_never_remembered(
     marks.write_text("a file where the folder should be")
     check_sources(settings(tmp_path, GOOD), lambda *_: None)
     assert time.time() - marks.stat().st_mtime < 60
+
+
+def test_no_check_of_words_raises_an_error_that_a_start_does_not_look_for() -> None:
+    from engine.data.checks import leakage, privacy, roles, wording
+    from engine.data.checks.finding import Kind, Severity
+
+    kinds = [each for room in (leakage, privacy, roles, wording) for each in vars(room).values()]
+    errors = {each.code for each in kinds if isinstance(each, Kind) and each.severity is Severity.ERROR}
+    assert errors == {"both-roles"}
