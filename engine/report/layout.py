@@ -11,6 +11,10 @@ from engine.report.plots.theme import Theme
 
 SHORT = 31
 """Letters of a text column that is given just the room it needs."""
+LINE = 100
+"""Letters of a line of a table."""
+GAP = 3
+"""Letters between two columns."""
 MONO = 1.25
 """How much wider letters of one width are."""
 
@@ -56,12 +60,15 @@ def _widths(table: Table) -> list[int]:
 
     A table of zeros is no wider than what is in it.
     """
-    widths = []
-    for index, name in enumerate(table.columns):
-        longest = max([float(len(name)), *(_length(row, index) for row in table.rows)])
-        fixed = index in table.right or longest <= SHORT
-        widths.append(0 if fixed else min(60, round(longest)))
-    return widths
+    longest = [
+        max([float(len(name)), *(_length(row, index) for row in table.rows)])
+        for index, name in enumerate(table.columns)
+    ]
+    flexible = [index not in table.right and letters > SHORT for index, letters in enumerate(longest)]
+    words = [index for index in range(len(longest)) if index not in table.right]
+    if not any(flexible) and words and sum(longest) + GAP * len(longest) > LINE:
+        flexible[max(words, key=longest.__getitem__)] = True
+    return [min(60, round(letters)) if flex else 0 for letters, flex in zip(longest, flexible, strict=True)]
 
 
 def _length(row: tuple[Cell, ...], index: int) -> float:

@@ -130,9 +130,9 @@ def _section(section: FoundSection) -> list[Block]:
 def _checks(checks: tuple[Check, ...], *, title: str, caption: str = "") -> Table:
     return Table(
         title=title,
-        columns=("check", "base", "tuned", "unit", "n", "demanded", "verdict", "method"),
+        columns=("check", "verdict", "tuned", "base", "unit", "n", "demanded", "method"),
         rows=tuple(_check(each) for each in checks),
-        right=(1, 2, 4),
+        right=(2, 3, 5),
         caption=caption,
     )
 
@@ -146,12 +146,12 @@ def _check(check: Check) -> tuple[Cell, ...]:
     unit = "%" if check.unit in _FRACTIONS else check.unit
     return (
         Cell(text=check.title, strong=failed),
-        Cell(text=_measure(check.base, check.unit)),
+        Cell(text="-" if check.verdict is Verdict.INFO else word, tone=tone, strong=failed),
         Cell(text=_measure(check.tuned, check.unit), strong=True),
+        Cell(text=_measure(check.base, check.unit)),
         Cell(text=unit),
         Cell(text=count(check.n)),
         Cell(text=check.threshold or "-"),
-        Cell(text="-" if check.verdict is Verdict.INFO else word, tone=tone, strong=failed),
         Cell(text=check.method.value),
     )
 
