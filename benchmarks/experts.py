@@ -239,12 +239,11 @@ def lines(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def wanted(seeds: tuple[int, ...]) -> Iterator[tuple[str, str, int]]:
-    """Every run, seed by seed, so that what is there at any time compares like with like; the product's form first."""
-    for variants in (("plain", "shared"), ("private",)):
-        for task in TASKS:
-            for seed in seeds:
-                for variant in variants:
-                    yield task, variant, seed
+    """Every run, the quick task first, and of the other the product's form against plain LoRA, seed by seed."""
+    for task, variants in (("planted", tuple(VARIANTS)), ("demo", ("plain", "shared")), ("demo", ("private",))):
+        for seed in seeds:
+            for variant in variants:
+                yield task, variant, seed
 
 
 def main() -> None:
