@@ -68,7 +68,7 @@ def _whole(weight: Tensor) -> bool:
 
 @cache
 def _wide_registers() -> bool:
-    # Each shape and direction takes a place or two in oneDNN's cache, which is read from here at its first use: the
-    # usual 1,024 are gone after ten lengths of bin, and making them again takes a third of the time.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "1024")
+    # Each shape and direction takes a place or two in oneDNN's cache, which reads its size from here at its first use.
+    # The usual 1,024 are used up by a few dozen lengths of bin and of target rows; the demo is there after 30 steps.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "4096")
     return torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
