@@ -32,6 +32,36 @@ ROWS, COLUMNS = 45, 160
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "10000", "WANDB_MODE": "disabled"}
 
 
+def settings(place: Path, conversations: int, *, epochs: int = 1000) -> Path:
+    """Write into `place` the configuration of a run on the demo's model, one short conversation a step."""
+    rows = json.loads((DEMO / "conversations.json").read_text())["conversations"]
+    shortest = sorted(rows, key=lambda row: len(row["text"]))[:conversations]
+    (place / "conversations.json").write_text(json.dumps({"conversations": shortest}))
+    # The plan evaluates now and then whatever is asked; so little that no round shows it.
+    (place / "validation.json").write_text(json.dumps({"conversations": shortest[:1]}))
+    training = {
+        "base_model": str(DEMO / "base"),
+        "dataset": str(place / "conversations.json"),
+        "validation_dataset": str(place / "validation.json"),
+        "output_dir": str(place / "run"),
+        "num_train_epochs": epochs,
+        "per_device_train_batch_size": 1,
+        "gradient_accumulation_steps": 1,
+        "warmup_steps": 1,
+        "eval_steps": 1_000_000,
+        "max_length": 512,
+        "bin_tokens": 512,
+        "threads": 1,
+        "dtype": "float32",
+        "device": "cpu",
+        "max_training_hours": 3,
+    }
+    safety = {"enable_early_stopping": False, "checkpoint_interval_minutes": 1440}
+    (place / "training_config.json").write_text(json.dumps(training))
+    (place / "safety_config.json").write_text(json.dumps(safety))
+    return place
+
+
 class Engine:
     """A detached engine on the demo's model. One step is one short conversation, so that an epoch is soon over.
 
@@ -42,31 +72,7 @@ class Engine:
         self.rundir = RunDir(place / "run")
         self._follower = Follower(self.rundir.events)
         self.steps = 0
-        rows = json.loads((DEMO / "conversations.json").read_text())["conversations"]
-        shortest = sorted(rows, key=lambda row: len(row["text"]))[:conversations]
-        (place / "conversations.json").write_text(json.dumps({"conversations": shortest}))
-        # The plan evaluates now and then whatever is asked; so little that no round shows it.
-        (place / "validation.json").write_text(json.dumps({"conversations": shortest[:1]}))
-        training = {
-            "base_model": str(DEMO / "base"),
-            "dataset": str(place / "conversations.json"),
-            "validation_dataset": str(place / "validation.json"),
-            "output_dir": str(self.rundir.path),
-            "num_train_epochs": 1000,
-            "per_device_train_batch_size": 1,
-            "gradient_accumulation_steps": 1,
-            "warmup_steps": 1,
-            "eval_steps": 1_000_000,
-            "max_length": 512,
-            "bin_tokens": 512,
-            "threads": 1,
-            "dtype": "float32",
-            "device": "cpu",
-            "max_training_hours": 3,
-        }
-        safety = {"enable_early_stopping": False, "checkpoint_interval_minutes": 1440}
-        (place / "training_config.json").write_text(json.dumps(training))
-        (place / "safety_config.json").write_text(json.dumps(safety))
+        settings(place, conversations)
         command = [sys.executable, str(ROOT / "run.py"), "--config", str(place), "--detach"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **ENVIRONMENT})
 
