@@ -52,15 +52,16 @@ def plan_first(session: Session, prepared: Prepared) -> Planned:
     if memory.limit is not None and premises.shape.known and memory.parts["weights"] > memory.limit:
         raise ConfigError(str(does_not_fit(memory)))
     costs = remembered(costs, recalled(premises.key(memory)), passed_s=passed_s)
+    work = work_of(session, prepared)
     plan = make_plan(
-        work_of(session, prepared),
+        work,
         costs,
         manual=session.launch.manual,
         memory=memory,
         adjusted=adjusted,
         alternatives=premises.alternatives(memory),
     )
-    return _tell(session, plan, work_of(session, prepared), premises)
+    return _tell(session, plan, work, premises)
 
 
 def plan_again(session: Session, trainer: Trainer) -> Planned:
