@@ -25,7 +25,8 @@ SKETCH: Final = 12
 MEETINGS: Final = 2
 """Hashes that two sketches must share to be compared; for half of 12, fewer come in 3 of 1,000 pairs."""
 REACH: Final = 8
-_CHUNK_WORDS: Final = 1_000_000
+_CHUNK_WORDS: Final = 500_000
+"""Words taken apart at a time: some 60 MB."""
 _MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 _NONE: Final = np.iinfo(np.uint64).max
 
@@ -39,7 +40,7 @@ def echoes(prompts: Sequence[str]) -> list[list[int]]:
     having copied them, and stand alone.
     """
     order = sorted(range(len(prompts)), key=lambda position: prompts[position])
-    texts = [prompts[position].split() for position in order]
+    texts = [prompts[position] for position in order]
     known = Numbers()
     sketches = np.full((len(texts), SKETCH), _NONE, dtype=np.uint64)
     for begin, stop in _chunks(texts):
@@ -96,17 +97,17 @@ class _Joined:
         return list(found.values())
 
 
-def _chunks(texts: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:
-    """Stretches of texts with about a million words each."""
+def _chunks(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Stretches of texts with about half a million words each."""
     begin = words = 0
     for index, text in enumerate(texts):
-        words += len(text)
+        words += text.count(" ") + 1
         if words >= _CHUNK_WORDS or index == len(texts) - 1:
             yield begin, index + 1
             begin, words = index + 1, 0
 
 
-def _kept(texts: Sequence[Sequence[str]], wanted: NDArray[np.int64], known: Numbers) -> dict[int, Runs]:
+def _kept(texts: Sequence[str], wanted: NDArray[np.int64], known: Numbers) -> dict[int, Runs]:
     """The runs of some texts."""
     chosen = [texts[index] for index in wanted.tolist()]
     kept = {}
@@ -118,10 +119,11 @@ def _kept(texts: Sequence[Sequence[str]], wanted: NDArray[np.int64], known: Numb
     return kept
 
 
-def _runs(texts: Sequence[Sequence[str]], known: Numbers) -> tuple[Runs, NDArray[np.int64]]:
+def _runs(texts: Sequence[str], known: Numbers) -> tuple[Runs, NDArray[np.int64]]:
     """The distinct hashed runs of each text and the text each is from, sorted by text and hash."""
-    sizes = np.array([len(text) for text in texts], dtype=np.int64)
-    numbers = np.array([known[word] for text in texts for word in text], dtype=np.uint64)
+    words = [text.split() for text in texts]
+    sizes = np.array([len(said) for said in words], dtype=np.int64)
+    numbers = np.array([known[word] for said in words for word in said], dtype=np.uint64)
     if len(numbers) < RUN:
         return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
     owners = np.repeat(np.arange(len(texts)), sizes)
