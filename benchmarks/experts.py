@@ -173,10 +173,15 @@ def _routing(
     }
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    """Mean over seeds and the half-width of its 95% interval (Student's t)."""
-    half = T95[len(values)] * stdev(values) / len(values) ** 0.5 if len(values) in T95 else float("nan")
-    return {"mean": fmean(values), "half": half}
+def spread(values: list[float]) -> dict[str, float | None]:
+    """Mean over seeds and the half-width of its 95% interval (Student's t), which one value does not have."""
+    many = len(values)
+    half = T95[many] * stdev(values) / many**0.5 if many in T95 else None
+    return {"mean": fmean(values) if values else None, "half": half}
+
+
+def _cell(value: float | None, form: str, width: int) -> str:
+    return f"{'-' if value is None else format(value, form):>{width}}"
 
 
 def summary(runs: list[Run]) -> list[dict[str, Any]]:
@@ -225,7 +230,8 @@ def lines(rows: list[dict[str, Any]]) -> Iterator[str]:
         domains = "  ".join(f"{name[:7]} {each['mean']:.3f}" for name, each in row["domains"].items())
         loss, less = row["loss"], row["less_plain"]
         size = f"{row['rank']:>5}{row['trainable']:>11,}"
-        losses = f"{loss['mean']:>9.4f}{loss['half']:>8.4f}{less['mean']:>+10.4f}{less['half']:>8.4f}"
+        losses = _cell(loss["mean"], ".4f", 9) + _cell(loss["half"], ".4f", 8)
+        losses += _cell(less["mean"], "+.4f", 10) + _cell(less["half"], ".4f", 8)
         yield f"{row['task']:<9}{row['variant']:<9}{size}{losses}  {domains}"
     yield ""
     yield f"{'':<18}{'usage':>14}{'in band':>9}{'ever':>14}{'gate H':>8}{'MI':>9}{'above 99%':>11}{'average -':>11}"
