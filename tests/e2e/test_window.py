@@ -102,3 +102,25 @@ def test_an_evaluation_ends_where_the_reserve_begins(bench, clock):
     (stopped,) = bench.events(RunStopped)
     assert (stopped.reason, stopped.step) == (Reason.DEADLINE, 2)
     assert (bench.run / "MANIFEST.json").is_file()
+
+
+def test_a_machine_that_slows_down_still_judges_the_whole_validation_set_in_time(bench, clock):
+    steps: list[bool] = []
+
+    def factor() -> float:
+        return 3.0 if len(steps) > 12 else 1.0
+
+    clock.costing(bench, STEP, lambda: steps.append(True) or 0.6 * factor())
+    clock.costing(bench, BIN, lambda: 2.0 * factor())
+    clock.costing(bench, "engine.quality.experts.evaluate_bin", lambda: 0.2 * factor())
+    long = ("training.num_train_epochs=50", "training.warmup_steps=0", "safety.enable_early_stopping=false")
+    small = ("training.bin_tokens=128", "training.max_length=128", "training.eval_steps=10")
+    bench.monkeypatch.setattr("engine.training.trainer.eval_subset", lambda examples, *_: examples[:1])
+    began = time.time()
+    assert bench.go(window_s=120.0, manual=True, overrides=(*long, *small)) == ExitCode.FINISHED
+    assert time.time() - began < 120.0
+    assert bench.events(RunStopped)[-1].reason is Reason.DEADLINE
+    assert len(steps) > 18
+    last = bench.events(EvalCompleted)[-1]
+    assert last.scope == "full"
+    assert last.loss is not None
