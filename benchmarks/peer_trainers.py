@@ -2,9 +2,10 @@
 
 Everywhere: float32 (TRL would take bfloat16, which a CPU emulates), a constant rate without decay, no checkpoints
 written, nothing reported. `hf-padded` is Trainer's own default otherwise, in batches of four. `hf-grouped` sorts by
-length, `hf-flattened` lays a batch end to end without padding. `trl-packed` is `packing=True` at TRL's defaults, which
-recompute activations, with `max_length` raised to the longest conversation (1,024 would cut some); `trl-packed-best`
-keeps activations instead. On a CPU both reach attention as one sequence with a mask of tokens x tokens.
+length, `hf-flattened` lays a batch end to end without padding, `hf-each` takes batches of one and accumulates them.
+`trl-packed` is `packing=True` at TRL's defaults, which recompute activations, with `max_length` raised to the longest
+conversation (1,024 would cut some); `trl-packed-best` keeps activations instead. Flattened and packed batches reach
+attention on a CPU as one sequence with a mask of tokens x tokens; a batch of one needs no mask.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     "hf-padded": {},
     "hf-grouped": {"train_sampling_strategy": "group_by_length"},
     "hf-flattened": {},
+    "hf-each": {},
     "trl-packed": {},
     "trl-packed-best": {"gradient_checkpointing": False},
 }
@@ -101,10 +103,11 @@ def _hf(work: Work, folder: Path, gate: Gate, name: str) -> Any:
         TrainingArguments,
     )
 
+    micro = 1 if name == "hf-each" else work.micro
     flags = {
         **_common(work, folder),
-        "per_device_train_batch_size": work.micro,
-        "gradient_accumulation_steps": work.per_step // work.micro,
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": work.per_step // micro,
         **FLAGS[name],
     }
     tokenizer = AutoTokenizer.from_pretrained(folder / "model")

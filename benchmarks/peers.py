@@ -39,6 +39,7 @@ CONTENDERS = (
     "hf-padded",
     "hf-grouped",
     "hf-flattened",
+    "hf-each",
     "trl-packed",
     "trl-packed-best",
     "bare-padded",
@@ -49,7 +50,16 @@ CONTENDERS = (
     "stint-again",
     "stint-experts",
 )
-SAME_BATCHES = ("hf-padded", "hf-flattened", "bare-padded", "bare-each", "stint-reference", "stint-plain", "stint")
+SAME_BATCHES = (
+    "hf-padded",
+    "hf-flattened",
+    "hf-each",
+    "bare-padded",
+    "bare-each",
+    "stint-reference",
+    "stint-plain",
+    "stint",
+)
 """The same conversations in each step: their losses must be the same, step by step. Grouping and TRL's packing choose
 for themselves which conversations meet in a step, so only what a whole pass comes to can be compared."""
 START_S = 240.0

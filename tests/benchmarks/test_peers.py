@@ -84,7 +84,7 @@ def test_one_conversation_at_a_time_is_the_same_work_without_padding(
     assert losses(found) == pytest.approx(losses(plain), rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["hf-padded", "hf-flattened"])
+@pytest.mark.parametrize("name", ["hf-padded", "hf-flattened", "hf-each"])
 def test_trainers_batches_go_through_the_same_losses(
     name: str, place: Path, work: Work, plain: list[dict[str, Any]]
 ) -> None:
