@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,15 +86,22 @@ def _small_files(name: str) -> Path:
         ) from error
 
 
+QUIET_S = 0.5
+"""What takes no longer needs no counter, which would only flash."""
+
+
 def progress_line() -> Callable[[str, int, int], None]:
-    """A counter on a terminal's last line; silent where standard error is no terminal."""
-    if not sys.stderr.isatty():
+    """A counter on a terminal's last line; silent for what is quick, and where standard error is no terminal."""
+    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
         return lambda task, done, total: None
-    shown = -1
+    shown: int | None = None
+    began = time.monotonic()
 
     def hear(task: str, done: int, total: int) -> None:
         nonlocal shown
         share = 100 if done >= total else int(100 * done / total)
+        if shown is None and (done >= total or time.monotonic() - began < QUIET_S):
+            return
         if done < total and share == shown:
             return
         shown = share

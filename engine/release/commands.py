@@ -12,8 +12,7 @@ import orjson
 import typer
 
 from configs.errors import UsageError
-from engine.release.contents import Checkpoints
-from engine.release.forms import DEFAULT, Form
+from engine.release.forms import DEFAULT, Checkpoints, Form
 from engine.run.locate import find_run
 from engine.run.quiet import quiet_stdout
 from states.wording import number, size

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from configs.errors import UsageError
 from engine.checkpoint.verify import best_of, found
 from engine.quality.folder import REPLIES
 from engine.quality.subject import Subject
+from engine.release.forms import Checkpoints
 from engine.run.rundir import RunDir
 
 LOCAL = frozenset({"engine.lock", "engine.json", "control.sock", "engine.out"})
 """Belongs to a process, not to a run."""
-
-
-class Checkpoints(StrEnum):
-    """Which checkpoints are kept."""
-
-    NEEDED = "needed"
-    """The best one and the newest: what was trained, and what goes on."""
-    ALL = "all"
-    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

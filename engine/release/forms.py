@@ -16,6 +16,15 @@ class Form(StrEnum):
     MERGED = "merged"
 
 
+class Checkpoints(StrEnum):
+    """Which checkpoints are kept."""
+
+    NEEDED = "needed"
+    """The best one and the newest: what was trained, and what goes on."""
+    ALL = "all"
+    NONE = "none"
+
+
 DEFAULT = (Form.ROUTED, Form.AVERAGE, Form.DOMAINS)
 """What is exported unless said otherwise; a merged model is as large as its base."""
 

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,40 @@ def test_a_report_is_written(typed: Typed, project_with_run: Path) -> None:
         assert (said.code, said.err) == (0, ""), line
         assert said.out.startswith("Finished: all 22 planned steps done")
     assert (project_with_run / "run" / "training_report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_model_is_exported_released_and_backed_up(
+    typed: Typed, project_with_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git = ["git", "-c", "user.name=T", "-c", "user.email=t@example.org"]
+    (project_with_run / ".gitignore").write_text("*\n")
+    for made in (["init", "-q"], ["add", "-f", ".gitignore"], ["commit", "-q", "-m", "begin"]):
+        subprocess.run([*git, *made], check=True)
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "T")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "t@example.org")
+    sent: list[str] = []
+
+    def upload(_client: object, path: Path, place: Any, *_: object, **__: object) -> tuple[str, bool]:
+        sent.append(place.key(path.name))
+        return f"s3://{place.bucket}/{sent[-1]}", True
+
+    monkeypatch.setattr("engine.release.remote.client", lambda endpoint: None)
+    monkeypatch.setattr("engine.release.remote.upload", upload)
+    for command, told in (
+        ("python run.py export [RUN]", "routing active"),
+        ("python run.py export [RUN] --form merged --output-dir merged", "routing inactive"),
+        ("python run.py release 1.0 [RUN]", "tag run-v1.0 on"),
+        ("python run.py backup [RUN] --output backup.tar.gz", "read back and compared"),
+        ("python run.py backup [RUN] --to s3://bucket/models", "fetched and hashed"),
+        ("python run.py restore backup.tar.gz restored", "every hash as recorded"),
+    ):
+        said = typed(*words(command, RUN="run")[-1])
+        assert (said.code, said.err) == (0, ""), command
+        assert told in said.out
+    assert sent[0].startswith("models/run_")
+    assert (project_with_run / "merged" / "merged" / "model.safetensors").is_file()
+    assert (project_with_run / "restored" / "events.jsonl").is_file()
 
 
 @pytest.fixture

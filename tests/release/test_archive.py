@@ -17,7 +17,8 @@ import pytest
 from configs.errors import DataError, UsageError
 from engine.quality.subject import find_subject
 from engine.release.archive import LISTING, compresses, write_archive
-from engine.release.contents import Checkpoints, Member, members
+from engine.release.contents import Member, members
+from engine.release.forms import Checkpoints
 from engine.release.restoring import restore
 from engine.run.rundir import RunDir
 
