@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.quality.cells import cell_text, interval_text, value_text, verdict_text
-from engine.quality.findings import Evaluation, Section, Table, Verdict
+from engine.quality.findings import Check, Evaluation, Section, Table, Verdict
 from states.text import one_line
 from states.wording import duration
 
@@ -52,22 +52,25 @@ def _section(section: Section) -> list[str]:
             for check in section.checks
         ]
         lines += _table(_HEADS, rows)
-        lines += [
-            f"- {plain(check.title)}: {plain(' '.join(part for part in (check.note, check.source) if part))}"
-            for check in section.checks
-            if check.note or check.source
-        ]
-        lines += [
-            f"- {verdict_text(check)}: {plain(check.title)}, wanted {plain(check.threshold)}"
-            for check in section.checks
-            if check.verdict is Verdict.FAIL
-        ]
+        remarks = [(check, _remark(check)) for check in section.checks]
+        lines += [f"- {plain(check.title)}: {plain(remark)}" for check, remark in remarks if remark]
         lines.append("")
     for table in section.tables:
         lines += _titled(table)
     if section.caveat:
         lines += [plain(section.caveat), ""]
     return lines
+
+
+def _remark(check: Check) -> str:
+    """What the row of a check has no room for: why it failed, its note, where it comes from."""
+    failed = check.verdict is Verdict.FAIL
+    parts = (
+        f"{verdict_text(check)}, wanted {check.threshold}" if failed else "",
+        check.note.rstrip("."),
+        f"Source: {check.source}" if check.source else "",
+    )
+    return ". ".join(part for part in parts if part)
 
 
 def _titled(table: Table) -> list[str]:

@@ -244,6 +244,15 @@ def test_nothing_in_names_and_notes_drives_a_terminal_or_a_page(capsys: pytest.C
     assert {row.replace("\\|", "").count("|") for row in rows} == {9}
 
 
+def test_a_page_tells_a_failed_check_once_and_its_source_apart_from_its_note() -> None:
+    failed = red(Verdict.FAIL, title="Names help", note="2 were cut off at 96 tokens", source="own prompts and rules")
+    page = markdown(Evaluation(wall=1.0, seconds=1.0, quick=False, sections=(section("crisis", checks=(failed,)),)))
+    (line,) = (line for line in page.splitlines() if line.startswith("- Names help"))
+    assert "2 were cut off at 96 tokens. Source: own prompts and rules" in line
+    assert line.count("FAIL") == 1
+    assert page.count("Names help") == 2, "its row and its remark"
+
+
 @pytest.mark.parametrize("columns", [80, 50])
 def test_tables_fit_the_terminal(
     typed: Typed, run: Callable[..., Evaluated], columns: int, monkeypatch: pytest.MonkeyPatch, capsys: Any
