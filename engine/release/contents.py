@@ -14,6 +14,8 @@ from engine.run.rundir import RunDir
 
 LOCAL = frozenset({"engine.lock", "engine.json", "control.sock", "engine.out"})
 """Belongs to a process, not to a run."""
+CONVERSATIONS = "conversations"
+"""The folder that asked-for conversations are in, in a backup and in what was restored from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,9 @@ def members(subject: Subject, *, checkpoints: Checkpoints, conversations: bool) 
             continue
         if first.startswith("checkpoint-") and first not in kept:
             continue
+        # An earlier backup beside the model may hold conversations, and would be packed again and again.
+        if first == CONVERSATIONS or first.endswith((".tar", ".tar.gz")):
+            continue
         if path.name == REPLIES and not conversations:
             continue
         chosen.append(Member(name=name, path=path))
@@ -76,8 +81,10 @@ def _data(subject: Subject) -> list[Member]:
     for folder, named in (("train", training.dataset), ("validation", training.validation_dataset)):
         if not named:
             continue
-        path = Path(named)
-        if not path.is_file():
-            raise UsageError(f"The conversations {path} are not there any more. Leave --include-conversations out.")
-        added.append(Member(name=f"conversations/{folder}/{path.name}", path=path))
+        name = f"{CONVERSATIONS}/{folder}/{Path(named).name}"
+        # A run that was restored elsewhere has them within.
+        path = next((each for each in (Path(named), subject.source / name) if each.is_file()), None)
+        if path is None:
+            raise UsageError(f"The conversations {named} are not there any more. Leave --include-conversations out.")
+        added.append(Member(name=name, path=path))
     return added

@@ -70,6 +70,14 @@ def test_the_same_files_give_the_same_bytes(run: Path, tmp_path: Path, compresse
     assert packed(run, tmp_path / "2", compressed=compressed).read_bytes() == first
 
 
+def test_a_backup_holds_no_earlier_one(run: Path) -> None:
+    before = packed(run, run / "run_20260101.tar.gz")
+    names = {each.name for each in members(find_subject(run), checkpoints=Checkpoints.NEEDED, conversations=False)}
+    assert before.exists()
+    assert len(names) == 4
+    assert before.name not in names
+
+
 def test_gzip_is_used_where_it_helps(tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(os.urandom(100_000))
     (tmp_path / "text").write_bytes(b"the same words again " * 5000)
@@ -94,6 +102,19 @@ def test_conversations_come_only_when_asked_for(finished_run: Path) -> None:
     needed = {member.name for member in members(subject, checkpoints=Checkpoints.NEEDED, conversations=False)}
     none = {member.name for member in members(subject, checkpoints=Checkpoints.NONE, conversations=False)}
     assert none < needed <= plain
+
+
+def test_conversations_that_a_restored_run_brought_along_still_come_only_when_asked_for(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    files = members(find_subject(finished_run), checkpoints=Checkpoints.NEEDED, conversations=True)
+    made = write_archive(files, tmp_path / "b.tar", top="run", compressed=False, progressed=silent)
+    restore(made.path, tmp_path / "back", progressed=silent)
+    again = find_subject(tmp_path / "back")
+    plain = [member.name for member in members(again, checkpoints=Checkpoints.NEEDED, conversations=False)]
+    asked = [member.name for member in members(again, checkpoints=Checkpoints.NEEDED, conversations=True)]
+    assert not any("conversations" in name for name in plain)
+    assert asked == [member.name for member in files], "each once"
 
 
 def test_a_file_that_changes_while_it_is_packed_is_noticed(
