@@ -44,9 +44,9 @@ def stacked(series: tuple[Series, ...], names: tuple[str, ...]) -> AreaChart | N
     return AreaChart(names=names, steps=tuple(float(bucket.last) for bucket in columns[0][:length]), shares=tuple(rows))
 
 
-def weighted_mean(series: Series) -> float | None:
-    """Mean over all samples of a history."""
-    buckets = series.buckets
+def weighted_mean(series: Series, *, least: int = 0) -> float | None:
+    """Mean over all samples of a history, from step `least` on."""
+    buckets = [each for each in series.buckets if each.last >= least]
     samples = sum(bucket.count for bucket in buckets)
     return sum(bucket.total for bucket in buckets) / samples if samples else None
 

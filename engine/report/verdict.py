@@ -122,7 +122,8 @@ def _perplexity_tile(story: Story) -> Tile:
         return Tile(label="Perplexity", value="unknown", tone="warn")
     met = after < PERPLEXITY_TARGET
     value = f"{ppl(base.loss)} \u2192 {ppl(tuned.loss)}" if base else ppl(tuned.loss)
-    moved = f"loss {change(base.loss, tuned.loss)}; " if base else ""
+    # Losses on different parts of the data are no difference.
+    moved = f"loss {change(base.loss, tuned.loss)}; " if base and base.scope == tuned.scope else ""
     note = f"{moved}target below {PERPLEXITY_TARGET}: {'met' if met else 'not met'}"
     return Tile(label="Perplexity, base \u2192 tuned", value=value, note=note, tone="good" if met else "warn")
 

@@ -190,3 +190,64 @@ def test_a_published_model_that_nobody_examined_is_to_be_evaluated(tmp_path: Pat
     (folder / "MANIFEST.json").write_text("{}")
     (folder / "model_info.json").write_text('{"version": "1.0"}')
     assert [each.rule for each in recommend(gather(RunDir(folder)))] == ["not-evaluated"]
+
+
+def advised(story: Any) -> dict[str, dict[str, str]]:
+    return {each.rule: {one.setting: one.then for one in each.changes} for each in recommend(story)}
+
+
+def test_no_setting_is_given_two_values_or_the_one_that_it_has(told: Any, tale: Any) -> None:
+    run = begun(tale).prepare()
+    run.config["training"]["optimization_priority"] = "memory_efficient"
+    steady(run, grad_norm=3.0).route(40, (1700, 280, 10, 10), "eval")
+    found = recommend(told(run.fail(40, "OutOfMemoryError", "CUDA out of memory.")))
+    changes = [one for each in found for one in each.changes]
+    assert len({each.rule for each in found} & {"out-of-memory", "expert-dominant", "expert-dead"}) == 3
+    assert len({one.setting for one in changes}) == len(changes)
+    assert all(one.now != one.then for one in changes)
+    assert {one.setting: one.then for one in changes}["moe.load_balancing_weight"] == "0.05"
+
+
+def test_more_epochs_are_not_asked_of_a_window_that_was_too_short(told: Any, tale: Any) -> None:
+    run = tale().open(hours=60 / 3600)
+    run.config["training"]["num_train_epochs"] = 3
+    found = advised(told(ended(evaluated(run.prepare(), [3.0, 2.0, 1.5, 1.0]))))
+    assert "deadline-cut" in found
+    assert "still-improving" not in found
+
+
+def test_a_killed_run_is_not_reproached_for_evaluations_it_never_reached(told: Any, tale: Any) -> None:
+    run = begun(tale).prepare(steps=400).steps(1, 40).evaluate(10, 3.0).steps(41, 60)
+    assert not {"few-evaluations", "early-stop-late"} & set(advised(told(run)))
+
+
+def test_an_early_stop_is_not_called_too_early_and_too_late(told: Any, tale: Any) -> None:
+    found = advised(told(PLANTED["early-stop-early"](tale)))
+    assert found["early-stop-early"]["safety.early_stopping_patience"] == "6"
+    assert "early-stop-late" not in found
+
+
+def test_a_loss_that_rose_is_not_called_still(told: Any, tale: Any) -> None:
+    found = recommend(told(ended(steady(begun(tale).prepare(base_loss=0.5)), loss=0.8)))
+    assert "The loss rose" in [each.title for each in found]
+
+
+def test_a_longer_warm_up_is_advised_only_where_the_plan_would_take_it(told: Any, tale: Any) -> None:
+    found = advised(told(PLANTED["gradient-spikes"](tale)))
+    assert found["gradient-spikes"] == {"training.learning_rate": "0.0005"}
+    run = steady(begun(tale).prepare(steps=40, warmup=1))
+    run.config["training"]["warmup_steps"] = 1
+    assert advised(told(ended(run.step(41, grad_norm=50.0))))["gradient-spikes"] == {"training.warmup_steps": "2"}
+
+
+def test_hours_advised_are_never_fewer_than_needed(told: Any, tale: Any) -> None:
+    run = evaluated(tale().open(hours=5.2).prepare(), [4.0, 3.9]).finish(20, 0.8, reason=Reason.DEADLINE)
+    assert advised(told(run))["deadline-cut"]["training.max_training_hours"] == "11"
+
+
+def test_a_card_is_not_called_idle_for_the_time_before_training(told: Any, tale: Any) -> None:
+    run = begun(tale)
+    idle = e.GpuDevice(index=0, uuid="u", name="H100", memory_used=10, memory_total=80, utilisation=0.0)
+    for _ in range(60):
+        run.say(e.GpuSampled(devices=(idle,)))
+    assert "gpu-underused" not in advised(told(ended(gpu(run.prepare(), 95.0))))

@@ -109,8 +109,8 @@ def routing_idle(story: Story) -> Advice | None:
         rule="routing-idle",
         tone="info",
         title="Routing is worth nothing yet",
-        evidence=f"Against the uniform average of the experts it saves {found.gap:.4f} nats a token; above 0 it would "
-        "be of use.",
+        evidence=f"It costs {-found.gap:.4f} nats a token against the uniform average of the experts; it would be of "
+        "use if it saved any.",
         value=found.gap,
         limit=0.0,
         advice="Plain LoRA does as well here at less cost; experts need more, and more different, data.",
@@ -135,11 +135,16 @@ def no_specialisation(story: Story) -> Advice | None:
         limit=found.permuted_p99,
         advice="Common on small data with similar domains, and no defect in itself; a lower balance weight lets "
         "experts drift apart where the usage stays even.",
-        changes=scaled(story, "moe.load_balancing_weight", 0.5),
+        changes=scaled(story, "moe.load_balancing_weight", 0.5) if _even(story) else (),
     )
 
 
 RULES = (dominant, dead, unbalanced, low_entropy, routing_idle, no_specialisation)
+
+
+def _even(story: Story) -> bool:
+    """Whether no rule about usage asks for a stronger balance."""
+    return not any(rule(story) for rule in (dominant, dead, unbalanced, low_entropy))
 
 
 def _sample(story: Story) -> tuple[Experts | None, Limits | None]:

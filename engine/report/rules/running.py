@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from engine.report.document import Advice, Change
 from engine.report.facts import Story
 from engine.report.points import weighted_mean
@@ -51,10 +53,10 @@ def out_of_memory(story: Story) -> Advice | None:
 
 def gpu_underused(story: Story) -> Advice | None:
     """The document wants more than 80% of the card."""
-    busy = weighted_mean(story.view.gpu_utilisation)
+    busy = weighted_mean(story.view.gpu_utilisation, least=1)
     if busy is None or busy >= GPU_BUSY or story.view.progress.step < 10:
         return None
-    reduced = story.tallies.memory_reduced
+    reduced = story.tallies.memory_reduced or out_of_memory(story) is not None
     return Advice(
         rule="gpu-underused",
         tone="warn",
@@ -122,9 +124,11 @@ def deadline_cut(story: Story) -> Advice | None:
         return None
     window = story.view.window
     length = (window.deadline_wall or 0.0) - (window.opened_wall or 0.0)
+    if length <= 0:
+        return None
     needed = length / max(part, 0.01) / 3600.0
     epochs = end.step / plan.steps_per_epoch if plan.steps_per_epoch else 0.0
-    changes = [change(story, "training.max_training_hours", f"{needed:.2g}")] if length > 0 else []
+    changes = [change(story, "training.max_training_hours", _hours(needed))]
     if epochs >= 1:
         changes.append(change(story, "training.num_train_epochs", int(epochs)))
     if configured(story, "training.optimization_priority") != "fast":
@@ -160,8 +164,17 @@ def window_unused(story: Story) -> Advice | None:
         value=left / length,
         limit=UNUSED,
         advice="There is room for more epochs or more data, or for a shorter and cheaper window.",
-        changes=(change(story, "training.max_training_hours", f"{1.2 * (length - left) / 3600:.2g}"),),
+        # A plan that was cut to the window must not be given less of it.
+        changes=(change(story, "training.max_training_hours", _hours(1.2 * (length - left) / 3600)),)
+        if story.wanted_steps <= end.step
+        else (),
     )
+
+
+def _hours(hours: float) -> str:
+    """Two figures, never less than asked for."""
+    digits = max(0, 1 - math.floor(math.log10(hours)))
+    return f"{math.ceil(round(hours * 10**digits, 6)) / 10**digits:g}"
 
 
 def long_pauses(story: Story) -> Advice | None:
@@ -248,6 +261,8 @@ def not_ended(story: Story) -> Advice | None:
     held = f"{saved.path} holds step {saved.step:,} of {step:,}." if saved else "There is no checkpoint."
     remedy = sentence(failure.remedy) if failure and failure.remedy else ""
     way = "" if "--resume" in remedy else "run.py --resume auto goes on from the newest checkpoint that verifies."
+    if not saved and way:
+        way = "run.py --resume auto begins again."
     return Advice(
         rule="resume",
         tone="bad",

@@ -25,7 +25,7 @@ WARMUP = 0.2
 def loss_flat(story: Story) -> Advice | None:
     """Training changed next to nothing."""
     base, tuned = story.base, story.tuned
-    if not base or not tuned or not base.loss or tuned.loss is None:
+    if not base or not tuned or not base.loss or tuned.loss is None or tuned.scope != base.scope:
         return None
     gain = 1 - tuned.loss / base.loss
     if gain >= FLAT:
@@ -33,7 +33,7 @@ def loss_flat(story: Story) -> Advice | None:
     return Advice(
         rule="loss-flat",
         tone="warn",
-        title="The loss hardly moved",
+        title="The loss hardly moved" if gain > -FLAT else "The loss rose",
         evidence=f"Validation loss {loss(base.loss)} before and {loss(tuned.loss)} after: a gain of {share(gain)}, "
         f"less than {share(FLAT, 0)}.",
         value=gain,
@@ -85,6 +85,8 @@ def still_improving(story: Story) -> Advice | None:
     gain = 1 - last / before
     if gain <= STEADY:
         return None
+    if story.wanted_steps > end.step:
+        return None  # the window held no more, and the rule about it says what to do
     epochs = numeric(story, "training.num_train_epochs")
     return Advice(
         rule="still-improving",
@@ -153,8 +155,9 @@ def gradient_spikes(story: Story) -> Advice | None:
         f"the median of {usual:.3g} (limit {SPIKE:g} times).",
         value=worst.high / usual,
         limit=SPIKE,
-        advice="Look for damaged or very odd conversations with run.py dataset validate, and rise more slowly.",
-        changes=scaled(story, "training.warmup_steps", 2.0),
+        advice="Look for damaged or very odd conversations with run.py dataset validate, and rise more slowly or less "
+        "high.",
+        changes=_slower_rise(story) or scaled(story, "training.learning_rate", 0.5),
     )
 
 
@@ -197,8 +200,10 @@ def few_evaluations(story: Story) -> Advice | None:
     """Early stopping needs evaluations to act on."""
     patience = numeric(story, "safety.early_stopping_patience") or 3
     taken, least = len(story.in_training), int(patience) + 1
-    steps = story.view.progress.step
-    if taken >= least or steps < 20 or not story.over:
+    steps, end = story.view.progress.step, story.view.ending
+    # A run that something cut short was not given the time for its evaluations.
+    whole = end is not None and end.reason in {Reason.TARGET, Reason.DEADLINE}
+    if taken >= least or steps < 20 or not whole or configured(story, "safety.enable_early_stopping") is False:
         return None
     return Advice(
         rule="few-evaluations",
@@ -235,8 +240,11 @@ def stopped_early_early(story: Story) -> Advice | None:
 
 def stopped_early_late(story: Story) -> Advice | None:
     """Many steps after the best one were for nothing."""
-    best, steps = story.best, story.view.progress.step
-    if best is None or not best.step or steps < 20 or not story.over:
+    best, found = story.best, story.in_training
+    if best is None or not best.step or not story.over or stopped_early_early(story) is not None:
+        return None
+    steps = found[-1].step  # what came after the last evaluation may have been better
+    if steps < 20:
         return None
     idle = 1 - best.step / steps
     if idle <= 0.4:
@@ -274,6 +282,15 @@ RULES = (
     stopped_early_early,
     stopped_early_late,
 )
+
+
+def _slower_rise(story: Story) -> tuple[Change, ...]:
+    """A warm-up twice as long, where the plan's limit of a tenth of the run leaves room for a longer one."""
+    plan, now = story.plan, numeric(story, "training.warmup_steps")
+    if plan is None or now is None:
+        return ()
+    then = min(2 * plan.warmup_steps, plan.planned_steps // 10)
+    return (change(story, "training.warmup_steps", then),) if then > max(now, plan.warmup_steps) else ()
 
 
 def _at(series: Series, step: int) -> float | None:
