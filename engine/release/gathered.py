@@ -9,8 +9,11 @@ import orjson
 
 from engine.quality.findings import Evaluation, from_json
 from engine.quality.folder import JSON as EVALUATION
+from engine.release.sums import sha256_of
 
 INFO = "model_info.json"
+_WEIGHTS = {"adapter_sha256": "adapter_model.safetensors", "experts_sha256": "moe_layers.safetensors"}
+"""What an evaluation says it read, and the file of the model that has it."""
 
 
 def read_info(folder: Path) -> dict[str, Any]:
@@ -23,8 +26,14 @@ def read_info(folder: Path) -> dict[str, Any]:
 
 
 def read_evaluation(folder: Path) -> Evaluation | None:
-    """The whole evaluation of a run's published model; None where there is none that can be read."""
+    """The whole evaluation of a run's published model; None where there is none that can be read.
+
+    One that was made of other weights, such as a checkpoint's before the run went on, says nothing of this model.
+    """
     try:
-        return from_json(orjson.loads((folder / "evaluation" / EVALUATION).read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError):
+        found = from_json(orjson.loads((folder / "evaluation" / EVALUATION).read_bytes()))
+        there = {told: folder / name for told, name in _WEIGHTS.items() if (folder / name).is_file()}
+        same = all(found.model.get(told) == sha256_of(path) for told, path in there.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+    return found if same else None

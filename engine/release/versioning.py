@@ -149,6 +149,8 @@ def _fill(
 ) -> dict[str, str]:
     for name in (*published, *BESIDE):
         source = run / name
+        if name.startswith("evaluation/") and evaluation is None:
+            continue  # it was of another model
         if source.is_file() and not source.is_symlink() and name not in {INFO, CARD, MANIFEST}:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, folder / name)

@@ -6,11 +6,13 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from configs.errors import ConfigError, UsageError
+from engine.quality.findings import Evaluation, to_json
 from engine.release.sums import sha256_of
 from engine.release.versioning import release
 
@@ -122,6 +124,25 @@ def test_a_release_that_fails_takes_its_tag_back(run: Path, repository: Path, mo
 def test_what_is_no_version_is_refused(run: Path, version: str) -> None:
     with pytest.raises(UsageError, match="is no version"):
         release(run, version, tagged=False)
+
+
+def test_an_evaluation_counts_only_for_the_weights_it_was_made_of(run: Path) -> None:
+    names = {"adapter_sha256": "adapter_model.safetensors", "experts_sha256": "moe_layers.safetensors"}
+    told = Evaluation(
+        wall=1.0, seconds=1.0, quick=False, model={key: sha256_of(run / name) for key, name in names.items()}
+    )
+    (run / "evaluation").mkdir(exist_ok=True)
+    page = run / "evaluation" / "evaluation.json"
+    page.write_text(json.dumps(to_json(told)))
+    made = release(run, "1.0", tagged=False)
+    assert made.headline == told.headline
+    assert "evaluation/evaluation.json" in made.files
+    page.write_text(json.dumps(to_json(replace(told, model={**told.model, "adapter_sha256": "0" * 64}))))
+    made = release(run, "2.0", tagged=False)
+    assert made.headline is None
+    assert not any(name.startswith("evaluation/") for name in made.files)
+    page.write_text("[]")
+    assert release(run, "3.0", tagged=False).headline is None
 
 
 def test_a_damaged_model_is_not_released(run: Path) -> None:
