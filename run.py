@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -24,8 +24,26 @@ from engine.run.commands import send, status
 from engine.training.checking import check
 from engine.training.commands import full_screen, train_command
 
+ORDER = (
+    *("train", "attach", "status", "send", "replay"),
+    *("plan", "check", "init", "config", "dataset"),
+    *("evaluate", "infer", "report"),
+    *("export", "release", "backup", "restore", "checkpoint"),
+)
+"""Commands as the help lists them: a run, what comes before it, what it is worth, what is kept of it."""
+
+
+class Ordered(TyperGroup):
+    """Lists its commands in that order."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names, those without a place last."""
+        return sorted(super().list_commands(ctx), key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+
 app = typer.Typer(
     name="stint",
+    cls=Ordered,
     help="Fine-tune a language model with LoRA and four experts inside the hours you paid for. Alone: train.",
     epilog="Anywhere on the line, --debug adds the traceback to an error.",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -42,24 +60,24 @@ def show(directory: Path, last_words: Callable[[], str | None] | None = None) ->
     return run_live(directory, attach_command=f"python run.py attach {directory}", launcher_error=last_words)
 
 
-app.command()(train_command(show))
+app.command(short_help="Train here: ./training_config.json, or the built-in demo.")(train_command(show))
 app.command()(status)
-app.command()(send)
+app.command(short_help="Ask a running engine for something and wait for it.")(send)
 app.command()(plan)
-app.command()(check)
-app.command()(export)
-app.command()(release)
-app.command()(backup)
-app.command()(restore)
-app.command()(report)
+app.command(short_help="Try a start, with two steps on the real model.")(check)
+app.command(short_help="Write the model for other programs, in several forms.")(export)
+app.command(short_help="Put the published model under a version.")(release)
+app.command(short_help="Pack a run into one archive and read it back.")(backup)
+app.command(short_help="Unpack a backup, every file compared with its hash.")(restore)
+app.command(short_help="Tell a run as PDF, web page and JSON, however it ended.")(report)
 app.command()(evaluate)
-app.command()(infer)
+app.command(short_help="Let a trained model answer.")(infer)
 app.add_typer(config_commands, name="config")
 app.add_typer(checkpoint_commands, name="checkpoint")
 app.add_typer(dataset_commands, name="dataset")
 
 
-@app.command()
+@app.command(short_help="Show a run in the cockpit, live or as it ended.")
 def attach(
     run: Annotated[
         Path | None, typer.Argument(metavar="RUN", help="Run directory; by default the run of this directory.")
@@ -98,7 +116,7 @@ def replay(
     raise typer.Exit(run_replay(journal, speed=1.0 if speed is None else speed, at=at))
 
 
-@app.command()
+@app.command(short_help="Write the 12B preset's four configuration files.")
 def init(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="Where the four configuration files are written.")

@@ -14,6 +14,7 @@ import pytest
 
 from configs.errors import UsageError
 from engine.run.arguments import Grammar, arrange
+from run import ORDER
 
 RUN_PY = Path(__file__).resolve().parents[2] / "run.py"
 GRAMMAR = Grammar(
@@ -78,6 +79,14 @@ def test_help_is_an_answer_not_an_error(typed: Callable[..., Any], words: str) -
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith("stint 0." if words == "--version" else "Usage: python run.py")
     assert "[[" not in said.out
+
+
+def test_the_help_lists_commands_in_the_order_of_a_run_and_cuts_no_words(typed: Callable[..., Any]) -> None:
+    listed = typed("--help").out.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    names = [line.split()[0] for line in listed]
+    assert names[:5] == ["train", "attach", "status", "send", "replay"]
+    assert tuple(names) == ORDER
+    assert not [line for line in listed if line.endswith("...")]
 
 
 def test_help_imports_nothing_heavy() -> None:
