@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import lzma
 import os
 import re
 import shutil
@@ -28,6 +29,17 @@ from states.wording import size
 
 _LISTING_LIMIT = 16 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_DAMAGE = (
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    gzip.BadGzipFile,
+    ValueError,
+    # A header that claims more than there can be.
+    OverflowError,
+    MemoryError,
+)
 
 
 def restore(archive: Path, target: Path, *, progressed: Progress) -> int:
@@ -48,7 +60,7 @@ def restore(archive: Path, target: Path, *, progressed: Progress) -> int:
         try:
             with tarfile.open(archive, "r:*") as tar:
                 count = _unpack(tar, staging, archive, progressed)
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, UnicodeError) as error:
+        except _DAMAGE as error:
             raise DataError(f"{archive} is damaged: {one_line(str(error))}. Fetch it again.") from error
         except OSError as error:
             raise UsageError(

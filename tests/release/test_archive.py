@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import tarfile
 import zlib
@@ -217,6 +218,18 @@ def test_a_hostile_archive_leaves_nothing(tmp_path: Path, name: str) -> None:
     assert sorted(item.name for item in tmp_path.rglob("*")) == ["b.tar", "in"]
 
 
+def test_a_header_that_claims_more_than_there_can_be_is_damage(tmp_path: Path) -> None:
+    path = forged(tmp_path / "b.tar", [entry("run/evil", type=tarfile.XHDTYPE)], {"evil": fact()})
+    raw = bytearray(path.read_bytes())
+    place = raw.index(b"run/evil\0")
+    raw[place + 124 : place + 136] = b"\x80" + b"\x7f" * 11
+    raw[place + 148 : place + 156] = b" " * 8
+    raw[place + 148 : place + 156] = b"%06o\0 " % sum(raw[place : place + 512])
+    path.write_bytes(bytes(raw))
+    with pytest.raises(DataError, match="damaged"):
+        restore(path, tmp_path / "back", progressed=silent)
+
+
 @pytest.mark.parametrize(
     "listed",
     [{"a": {}}, {"a": {"bytes": -1, "sha256": "0" * 64}}, {"a": {"bytes": 1, "sha256": "no"}}, ["a"], None],
@@ -230,6 +243,14 @@ def test_more_than_the_disk_holds_is_refused_before_anything_is_written(tmp_path
     path = forged(tmp_path / "b.tar", [], {"a": {"bytes": 1 << 60, "sha256": "0" * 64}})
     with pytest.raises(UsageError, match="free"):
         restore(path, tmp_path / "back", progressed=silent)
+
+
+def test_a_damaged_archive_that_somebody_packed_otherwise_is_told_so(run: Path, tmp_path: Path) -> None:
+    raw = bytearray(lzma.compress(packed(run, tmp_path / "b", compressed=False).read_bytes()))
+    raw[len(raw) // 2] ^= 0xFF
+    (tmp_path / "b.tar.xz").write_bytes(bytes(raw))
+    with pytest.raises(DataError, match="damaged"):
+        restore(tmp_path / "b.tar.xz", tmp_path / "back", progressed=silent)
 
 
 def test_what_is_no_backup_is_told_so(tmp_path: Path) -> None:
