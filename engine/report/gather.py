@@ -25,6 +25,8 @@ MOST_BYTES = 64 << 20
 """No file beside the journal comes near it; a larger one is not read."""
 EVALUATIONS = (Path("evaluation") / "evaluation.json", Path("evaluation-quick") / "evaluation.json")
 """The whole one before the quick one."""
+_WEIGHTS = {"adapter_sha256": "adapter_model.safetensors", "experts_sha256": "moe_layers.safetensors"}
+"""What an evaluation says it read, and the file that the manifest has the hash of."""
 
 
 def gather(rundir: RunDir, *, wandb_run_id: str | None = None, ended: bool = False) -> Story:
@@ -95,10 +97,23 @@ def _findings(run: Path) -> tuple[Findings | None, str]:
         if not (run / name).is_file():
             continue
         try:
-            return from_json(_json(run / name, strict=True)), ""
+            found = from_json(_json(run / name, strict=True))
+            if _is_of(found, run):
+                return found, ""
+            problem = problem or f"{name.parent} is of other weights than the model here; run.py evaluate makes it anew"
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             problem = problem or one_line(f"{name} cannot be read: {type(error).__name__}", 200)
     return None, problem
+
+
+def _is_of(found: Findings, run: Path) -> bool:
+    """Whether it was made of the weights at the root, as far as both say: a run may have gone on since."""
+    files = _json(run / MANIFEST).get("files")
+    for told, name in _WEIGHTS.items():
+        there, read = files.get(name) if isinstance(files, dict) else None, found.model.get(told)
+        if isinstance(there, dict) and read is not None and there.get("sha256") not in (None, read):
+            return False
+    return True
 
 
 def _json(path: Path, *, strict: bool = False) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -140,6 +141,21 @@ def test_a_damaged_evaluation_is_not_an_evaluation(tmp_path: Path, finished: Any
     tile = compose(gather(RunDir(folder))).verdict.tiles[-1]
     assert (tile.value, tile.tone) == ("not evaluated", "bad")
     assert "cannot be read" in tile.note
+
+
+def test_an_evaluation_of_other_weights_says_nothing_of_this_model(
+    tmp_path: Path, finished: Any, evaluation: Callable[..., Any]
+) -> None:
+    folder = finished.write(tmp_path / "run")
+    evaluation(folder)
+    path = folder / "evaluation" / "evaluation.json"
+    told = json.loads(path.read_bytes())
+    for read, seen in (("a" * 64, "no red failure"), ("b" * 64, "not evaluated")):
+        path.write_text(json.dumps(told | {"model": {"adapter_sha256": read}}))
+        manifest = {"files": {"adapter_model.safetensors": {"bytes": 1, "sha256": "a" * 64}}}
+        (folder / "MANIFEST.json").write_text(json.dumps(manifest))
+        assert compose(gather(RunDir(folder))).verdict.tiles[-1].value == seen
+    assert "evaluation is of other weights" in compose(gather(RunDir(folder))).verdict.tiles[-1].note
 
 
 def test_a_quick_evaluation_is_used_until_there_is_a_whole_one(

@@ -30,7 +30,7 @@ def quality(story: Story) -> Section:
     blocks: list[Block] = [losses] if losses else []
     found = story.beside.evaluation
     if found is None:
-        why = story.beside.evaluation_problem or "This model was not evaluated for safety."
+        why = sentence(story.beside.evaluation_problem or "This model was not evaluated for safety.")
         blocks.append(
             Notice(
                 text=f"{why} Nothing here says whether it may meet people: it must not be used with people in "
