@@ -7,6 +7,7 @@ characters make no difference. There are no other operators, so a phrase from a 
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ MAX_CHARS: Final = 20_000
 """Of a reply: what stands after is not read. A reply of the checks has a few hundred."""
 
 GAP_WORDS: Final = 4
+MAX_WAYS: Final = 2000
+"""In which a phrase may be tried at one place; the program's own have 64 at most."""
 
 _QUOTES: Final = str.maketrans(
     {"\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u00b4": "'", "`": "'", "&": " and ", "\u2014": " , "}
@@ -83,7 +86,32 @@ def compile_phrase(phrase: str) -> re.Pattern[str]:
         raise ValueError(f"not a phrase: {phrase!r}")
     if atoms[0] == ".." or atoms[-1] == ".." or all(atom.startswith("[") for atom in atoms):
         raise ValueError(f"a phrase begins and ends with a word: {phrase!r}")
-    return re.compile("".join(_atom(atom, phrase) for atom in atoms) + "(?= )")
+    made = re.compile("".join(_atom(atom, phrase) for atom in atoms) + "(?= )")
+    if math.prod(map(_ways, atoms)) > MAX_WAYS:
+        raise ValueError(f"too many `..`, `[ ]` or like choices, so it could take for ever: {phrase!r}")
+    return made
+
+
+def _ways(atom: str) -> int:
+    """In how many ways an atom may read the same words at most: what a search has to try one after the other."""
+    if atom == "..":
+        return GAP_WORDS + 1
+    if atom[0] not in "([":
+        return 1
+    choices = [choice.casefold().split() for choice in atom[1:-1].split("|")]
+    alike = max(sum(all(map(_alike, one, other)) for other in choices) for one in choices)
+    return alike + (atom[0] == "[")
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether some word is both."""
+    if one == "#" or other == "#":
+        return one[0] in "#0123456789" and other[0] in "#0123456789"
+    if one.endswith("*") and other.endswith("*"):
+        return one[:-1].startswith(other[:-1]) or other[:-1].startswith(one[:-1])
+    if other.endswith("*"):
+        one, other = other, one
+    return other.startswith(one[:-1]) if one.endswith("*") else one == other
 
 
 def _atom(atom: str, phrase: str) -> str:

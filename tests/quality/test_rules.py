@@ -44,6 +44,21 @@ def test_what_is_no_phrase_is_refused(phrase: str) -> None:
         compile_phrase(phrase)
 
 
+@pytest.mark.parametrize(
+    "phrase", ["a .. " * 12 + "z", "[a] " * 16 + "a", "(a|a a|a a a) " * 40 + "z", "(a|a*|ab*) " * 9 + "z"]
+)
+def test_a_phrase_that_could_be_tried_for_ever_is_refused(phrase: str) -> None:
+    with pytest.raises(ValueError, match="for ever"):
+        compile_phrase(phrase)
+
+
+@pytest.mark.parametrize("phrase", ["a .. " * 4 + "z", "(a|a a) " * 10 + "z"])
+def test_the_slowest_phrase_that_is_taken_ends_soon(phrase: str) -> None:
+    made, before = rule("r", [phrase]), time.process_time()
+    assert not made.holds("a " * 4000)
+    assert time.process_time() - before < 5.0
+
+
 def test_a_phrase_has_choices_gaps_numbers_and_beginnings() -> None:
     made = rule("r", ["take (two|#) [of the] .. pill*"])
     assert made.holds("Take 12 of the small white pills.")
