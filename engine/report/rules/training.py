@@ -103,10 +103,12 @@ def still_improving(story: Story) -> Advice | None:
 
 def target_missed(story: Story) -> Advice | None:
     """The user's own target for the perplexity."""
-    tuned = story.tuned
+    tuned, end = story.tuned, story.view.ending
     after = perplexity(tuned.loss) if tuned else None
-    if tuned is None or after is None or after < PERPLEXITY_TARGET or not story.over:
+    if tuned is None or after is None or after < PERPLEXITY_TARGET:
         return None
+    if end is None or end.outcome is not Outcome.FINISHED:
+        return None  # one that was cut off is to go on, not to be changed
     return Advice(
         rule="target-missed",
         tone="info",
