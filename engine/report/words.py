@@ -71,7 +71,7 @@ def unbroken(text: str) -> str:
 
 
 def setting(value: Any) -> str:
-    """A value of the configuration on one line."""
+    """A value of the configuration on one line, as it can be typed back."""
     if isinstance(value, str):
         return one_line(value, 160)
     if value is None or isinstance(value, bool):
@@ -79,7 +79,7 @@ def setting(value: Any) -> str:
     if isinstance(value, float) and value and abs(value) < 1e-3:
         return f"{value:g}"
     if isinstance(value, int | float):
-        return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+        return str(value) if isinstance(value, int) else f"{value:g}"
     try:
         return one_line(orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode(), 160)
     except TypeError:

@@ -240,6 +240,11 @@ def test_a_longer_warm_up_is_advised_only_where_the_plan_would_take_it(told: Any
     assert advised(told(ended(run.step(41, grad_norm=50.0))))["gradient-spikes"] == {"training.warmup_steps": "2"}
 
 
+def test_longer_examples_are_given_bins_that_hold_them(told: Any, tale: Any) -> None:
+    found = advised(told(PLANTED["many-splits"](tale)))
+    assert found["many-splits"] == {"training.max_length": "1024", "training.bin_tokens": "1024"}
+
+
 def test_hours_advised_are_never_fewer_than_needed(told: Any, tale: Any) -> None:
     run = evaluated(tale().open(hours=5.2).prepare(), [4.0, 3.9]).finish(20, 0.8, reason=Reason.DEADLINE)
     assert advised(told(run))["deadline-cut"]["training.max_training_hours"] == "11"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.report.document import Advice
 from engine.report.facts import Story
-from engine.report.rules.reading import scaled
+from engine.report.rules.reading import change, numeric, scaled
 from engine.report.words import count, plural, share
 from states.text import one_line
 
@@ -44,6 +44,10 @@ def many_splits(story: Story) -> Advice | None:
     if not kept or examples is None or examples <= kept * (1 + SPLIT):
         return None
     part = examples / kept - 1
+    changes = scaled(story, "training.max_length", 2.0)
+    longer, room = numeric(story, "training.max_length"), numeric(story, "training.bin_tokens")
+    if longer is not None and room is not None and room < 2 * longer:
+        changes += (change(story, "training.bin_tokens", int(2 * longer)),)  # an example has to fit into a bin
     return Advice(
         rule="many-splits",
         tone="warn",
@@ -52,7 +56,7 @@ def many_splits(story: Story) -> Advice | None:
         value=part,
         limit=SPLIT,
         advice="Longer examples keep conversations whole, for more memory.",
-        changes=scaled(story, "training.max_length", 2.0),
+        changes=changes,
     )
 
 
