@@ -250,6 +250,12 @@ def test_hours_advised_are_never_fewer_than_needed(told: Any, tale: Any) -> None
     assert advised(told(run))["deadline-cut"]["training.max_training_hours"] == "11"
 
 
+def test_a_clock_that_was_set_back_stops_no_advice(told: Any, tale: Any) -> None:
+    run = tale().open(hours=1.0).prepare()
+    run.wall -= 3600.0
+    assert advised(told(ended(steady(run))))["window-unused"]["training.max_training_hours"] == "0.001"
+
+
 def test_a_card_is_not_called_idle_for_the_time_before_training(told: Any, tale: Any) -> None:
     run = begun(tale)
     idle = e.GpuDevice(index=0, uuid="u", name="H100", memory_used=10, memory_total=80, utilisation=0.0)

@@ -172,7 +172,8 @@ def window_unused(story: Story) -> Advice | None:
 
 
 def _hours(hours: float) -> str:
-    """Two figures, never less than asked for."""
+    """Two figures, never less than asked for; some seconds at least, whatever the clock did."""
+    hours = max(hours, 0.001)
     digits = max(0, 1 - math.floor(math.log10(hours)))
     return f"{math.ceil(round(hours * 10**digits, 6)) / 10**digits:g}"
 
