@@ -4,9 +4,9 @@
 
 A real run of the demo's model in this process, from Setup to Finalize, one short conversation a step. Counted is the
 training thread's own processor time of each turn of the loop (orders, step, telling it) less what is spent in forward,
-backward, clipping, the optimizer, evaluations and checkpoints. The steps of a round are consecutive, the figure
-is the median over rounds of their medians. Then the journal alone: records written, and written and told to the
-subscribers of a run, in alternating rounds.
+backward, clipping, the optimizer (its `zero_grad` too), evaluations and checkpoints. The steps of a round are
+consecutive, the figure is the median over rounds of their medians. Then the journal alone: records written, and written
+and told to the subscribers of a run, in alternating rounds.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ def watch(ledger: Ledger) -> None:
     for owner, name in (
         (step, "forward_loss"),
         (step, "step_where"),
+        (step, "drop_gradients"),
         (torch.autograd, "backward"),
         (torch.nn.utils, "clip_grad_norm_"),
         (loop, "evaluate_now"),

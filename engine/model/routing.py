@@ -78,6 +78,7 @@ class Routing:
         self._window = self.layout.zeros(device)
         self._evaluated = self.layout.zeros(device)
         self._strength = 0.0
+        self._assignments = 0
 
     @property
     def num_layers(self) -> int:
@@ -87,6 +88,7 @@ class Routing:
     def begin_step(self, tokens: int, *, ramp: float = 1.0) -> None:
         """Open an optimizer step of `tokens` valid tokens over all bins; `ramp` in [0, 1] scales the balance loss."""
         self._strength = self.balance_weight * ramp * self.num_experts / tokens
+        self._assignments = tokens * self.top_k
         self._step.zero_()
 
     def end_step(self, accepted: torch.Tensor | None = None) -> None:
@@ -94,11 +96,12 @@ class Routing:
 
         Where `accepted`, a bool on the device, is false, the optimizer did not move and the step leaves no trace.
         """
+        if not self.num_layers:
+            return
         step = self._step if accepted is None else torch.where(accepted, self._step, 0.0)
-        counts = self.layout.counts(step)
-        total = counts.sum(-1, keepdim=True)
-        share = (counts / total.clamp(min=1)).to(self.usage.dtype)
-        self.usage.lerp_(share, (1.0 - self.decay) * (total > 0))
+        share = (self.layout.counts(step) / self._assignments).to(self.usage.dtype)
+        moved = 1.0 - self.decay
+        self.usage.lerp_(share, moved if accepted is None else accepted * moved)
         self._window += step
         self._step.zero_()
 

@@ -13,7 +13,7 @@ from engine.data.batches import make_bins
 from engine.data.example import Example
 from engine.model.forward import forward_loss, valid_tokens
 from engine.model.late import DeviceClock, Late
-from engine.training.optimizer import set_rate, step_where
+from engine.training.optimizer import drop_gradients, set_rate, step_where
 from engine.training.trainer import Trainer
 
 
@@ -78,9 +78,7 @@ def take_step(trainer: Trainer, examples: Sequence[Example], *, rate: float, ram
     set_rate(trainer.optimizer, rate)
     step_where(trainer.optimizer, finite)
     trainer.adapted.routing.end_step(finite)
-    # What `zero_grad` does, without what it does for profilers and hooks: a fifth of a millisecond.
-    for parameter in trainer.parameters:
-        parameter.grad = None
+    drop_gradients(trainer.parameters)
     clock.stop()
     return StepStats(tokens=tokens, targets=targets, data_s=data_s, numbers=Late.of(numbers), clock=clock)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from states import events as e
 from states.budget import Ledger
 from states.phases import TRAINING
-from states.reducer import reduce
+from states.reducer import fold, reduce
 from states.view import FeedLine, RunView
 from states.wording import duration, number, perplexity, size
 
@@ -25,16 +25,23 @@ class Story:
     def __init__(self, every: int) -> None:
         self._every = every
         self._view = RunView()
+        self._later: list[e.Record] = []
+        """Steps that make no line: folded when the next line is due, together, which costs less than one by one."""
         self._task_told_wall = 0.0
         self._attempt_has_stepped = False
 
     def tell(self, record: e.Record) -> list[str]:
         """The lines for one record, often none. Records must come in order."""
-        before, self._view = self._view, reduce(self._view, record)
         event = record.event
+        if isinstance(event, e.StepCompleted) and not self._due(event.step):
+            self._later.append(record)
+            return []
+        before = fold(self._later, self._view)
+        self._later.clear()
+        self._view = reduce(before, record)
         match event:
             case e.StepCompleted():
-                return [self._progress(event, record.wall)] if self._due(event.step) else []
+                return [self._progress(event, record.wall)]
             case e.TaskStarted():
                 self._task_told_wall = record.wall
                 return [f"Task: {event.task}{_detail(event.detail)} ..."]
