@@ -62,6 +62,10 @@ def export(
     if device not in {"auto", "cpu", "cuda"}:
         raise UsageError(f"--device is {device!r}: it must be auto, cpu or cuda.")
     forms = tuple(form or (DEFAULT if not no_measure else (Form.ROUTED, Form.AVERAGE)))
+    if domain is not None and Form.MERGED not in forms:
+        raise UsageError("--domain says at which gates the model is merged: give `--form merged` with it.")
+    if no_measure and (test_data is not None or limit is not None):
+        raise UsageError("--no-measure reads no conversations: leave it out, or --test-data and --limit.")
     os.umask(0o077)
     with quiet_stdout():
         from engine.release.exporting import export as write

@@ -130,8 +130,8 @@ def _possible(
         raise UsageError(f"There is no domain {merge_domain!r} to merge at. Domains of this run: {there}.")
     if Form.DOMAINS in forms and routed and not gates and held is None:
         raise UsageError(
-            "An adapter for each domain needs the run's validation data, for the domain's mean gates, and it is not "
-            "there. Name its file with --test-data, or leave `domains` out with --form."
+            "An adapter for each domain needs the validation data, for its mean gates, and --no-measure leaves that "
+            "unread. Leave --no-measure out, or `--form domains`."
         )
 
 
@@ -150,6 +150,8 @@ def _write(
     if gaps is not None:
         static = gaps.fixed[artefact.domain] if artefact.domain is not None else gaps.average
         loss = gaps.routed if artefact.active else static
+    elif held is not None and not spec.routed and artefact.form is not Form.MERGED:
+        loss = plain_loss(adapted, held.examples, held.domains, held.bin_tokens)
     if artefact.form is Form.MERGED:
         uniform = torch.full((len(adapted.layers), spec.num_experts), 1.0 / spec.num_experts)
         table = gates[artefact.domain] if artefact.domain is not None else uniform

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import orjson
 
+from configs.errors import DataError
 from engine.checkpoint.root import verify_root
 from engine.data.template import Renderer
 from engine.model.export import read_facts
-from engine.model.routed import find_adapter, open_routed
+from engine.model.routed import find_adapter
 from engine.quality.heldout import held_out
+from engine.quality.opening import open_model
 from engine.quality.subject import Subject
 from engine.release.exporting import Held, Trained
 from engine.release.gathered import read_evaluation, read_info
@@ -23,7 +25,7 @@ def gather(subject: Subject, *, base: str | None, base_name: str | None, device:
     what the run recorded.
     """
     folder = find_adapter(subject.source)
-    adapted, tokenizer = open_routed(subject.source, base, device=device)
+    adapted, tokenizer = open_model(subject, base, device=device, chat_template=None)
     recorded = orjson.loads((folder / "adapter_config.json").read_bytes())["base_model_name_or_path"]
     # Only the published model is what model_info.json and an evaluation tell of; a checkpoint is another model.
     published = subject.run == subject.source and folder == subject.source and verify_root(folder, hashes=False).ok
@@ -47,8 +49,14 @@ def gather_held(subject: Subject, trained: Trained, test_data: Path | None, *, s
     positions = int(getattr(trained.adapted.model.config, "max_position_embeddings", 2048))
     training = None if subject.config is None else subject.config.training
     longest = min(2048, positions) if training is None else training.max_length
+    examples = Renderer(trained.tokenizer, longest, found.domains).render_all(found.conversations)
+    if not examples:
+        raise DataError(
+            f"No conversation of {found.name} can be rendered with this model's chat template, so there is nothing to "
+            "measure on. Name other conversations with --test-data, or export with --no-measure."
+        )
     return Held(
-        examples=Renderer(trained.tokenizer, longest, found.domains).render_all(found.conversations),
+        examples=examples,
         domains=found.domains,
         bin_tokens=max(longest, 2048 if training is None else training.bin_tokens),
     )

@@ -128,8 +128,10 @@ def test_a_plain_lora_is_one_adapter_without_talk_of_routing(
         wanted = made.adapted.model(IDS, use_cache=False).logits
     listed = export(made, tmp_path / "out", (Form.ROUTED, Form.AVERAGE, Form.DOMAINS), held=held)
     assert [each["folder"] for each in listed] == ["adapter"]
+    model = peft(tmp_path / "out" / "adapter", tiny_base)
     with torch.no_grad():
-        assert (peft(tmp_path / "out" / "adapter", tiny_base)(IDS) - wanted).abs().max() < 1e-4
+        assert (model(IDS) - wanted).abs().max() < 1e-4
+    assert by_hand(model, list(held.examples)) == pytest.approx(listed[0]["loss"], abs=1e-4)
     assert "plain LoRA" in (tmp_path / "out" / "adapter" / "README.md").read_text()
 
 

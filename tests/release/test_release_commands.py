@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,22 @@ def test_a_checkpoint_is_exported_under_another_base_name(typed: Typed, finished
     assert "was not measured" in (tmp_path / "out" / "average" / "README.md").read_text()
 
 
+def test_a_checkpoint_is_exported_with_the_chat_template_file_of_its_run(
+    typed: Typed, finished_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run, ignore=shutil.ignore_patterns("*.sock"))
+    other = tmp_path / "other.jinja"
+    other.write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    record = run / "config.resolved.json"
+    told = json.loads(record.read_text())
+    told["training"]["chat_template"] = str(other)
+    record.write_text(json.dumps(told))
+    said = typed("export", min(run.glob("checkpoint-*")), "--output-dir", "out", "--no-measure")
+    assert said.code == 2
+    assert "another chat template" in said.err, "the file that the run names is the one that is taken"
+
+
 def test_a_run_is_released_backed_up_and_restored(typed: Typed, finished_run: Path, tmp_path: Path) -> None:
     said = typed("release", "1.0", finished_run, "--no-tag", "--output-dir", "released")
     assert said.code == 0, said.err
@@ -57,6 +74,9 @@ def test_a_run_is_released_backed_up_and_restored(typed: Typed, finished_run: Pa
         (("export", "RUN", "--device", "tpu"), 2, "--device"),
         (("export", "RUN", "--form", "gguf"), 2, "gguf"),
         (("export", "RUN", "--form", "merged", "--domain", "x", "--no-measure"), 2, "no domain 'x'"),
+        (("export", "RUN", "--domain", "x"), 2, "--form merged"),
+        (("export", "RUN", "--no-measure", "--limit", "2"), 2, "--no-measure reads no"),
+        (("export", "RUN", "--form", "domains", "--no-measure"), 2, "Leave --no-measure out"),
         (("export", "RUN", "--output-dir", "."), 2, "exists"),
         (("export", "RUN", "--test-data", "none.json"), 3, "none.json"),
         (("release", "one", "RUN"), 2, "is no version"),
