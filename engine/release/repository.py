@@ -75,16 +75,21 @@ def _git(place: Path, *words: str, given: str = "") -> subprocess.CompletedProce
     # A hook of git's that calls this program points git at another repository.
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
         environment.pop(name, None)
-    return subprocess.run(  # noqa: S603  (no shell, and no word of it comes from data)
-        ["git", "-C", str(place), *words],  # noqa: S607  (the user's own git)
-        input=given,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=_TIMEOUT_S,
-        env=environment,
-        check=False,
-    )
+    try:
+        return subprocess.run(  # noqa: S603  (no shell, and no word of it comes from data)
+            ["git", "-C", str(place), *words],  # noqa: S607  (the user's own git)
+            input=given,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            env=environment,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UsageError(
+            f"git did not answer about {place} within {_TIMEOUT_S:.0f} s. --no-tag releases without it."
+        ) from error
 
 
 def _said(process: subprocess.CompletedProcess[str]) -> str:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -156,6 +157,16 @@ def test_a_damaged_model_is_not_released(run: Path) -> None:
 def test_outside_of_git_it_says_what_to_do(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--no-tag"):
         release(run, "1.0", repository=tmp_path)
+
+
+def test_a_git_that_does_not_answer_is_told(run: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(words: list[str], **choices: Any) -> None:
+        raise subprocess.TimeoutExpired(words, choices["timeout"])
+
+    monkeypatch.setattr(subprocess, "run", hang)
+    with pytest.raises(UsageError, match="did not answer"):
+        release(run, "1.0", repository=repository)
+    assert not list(run.parent.glob("*v1.0*"))
 
 
 def test_a_hostile_name_stays_a_name(run: Path, repository: Path) -> None:
