@@ -71,7 +71,7 @@ def open_routed(
     spec, facts = read_spec(folder), read_facts(folder)
     if domains is not None:
         spec = replace(spec, domains=domains)
-    place = resolve(base if base is not None else str(read_json(folder / CONFIG).get("base_model_name_or_path")))
+    place = resolve(base if base is not None else _recorded_base(folder))
     where = choose_device(device)
     own_tokenizer = (folder / "tokenizer.json").is_file()
     tokenizer = load_tokenizer(folder if own_tokenizer else place, chat_template)
@@ -107,6 +107,16 @@ def find_adapter(source: Path) -> Path:
         found = f" ({'; '.join(why)})" if why else ""
         raise ConfigError(f"{source} holds no trained model that is whole{found}. Name a run or a checkpoint.")
     return folder
+
+
+def _recorded_base(folder: Path) -> str:
+    """The base that an adapter says it was trained on."""
+    named = read_json(folder / CONFIG).get("base_model_name_or_path")
+    if not isinstance(named, str) or not named.strip():
+        raise ConfigError(
+            f"{folder / CONFIG} does not say on which base the adapter was trained. Name it with --base-model."
+        )
+    return named
 
 
 def _same_template(tokenizer: PreTrainedTokenizerBase, facts: Facts, folder: Path) -> None:

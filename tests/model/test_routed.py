@@ -60,6 +60,15 @@ def test_it_has_the_trainers_logits_and_gates(exported, choices: dict[str, objec
     assert loaded.routing.top_k == adapted.routing.top_k
 
 
+def test_an_adapter_that_names_no_base_says_so(exported, bases: dict[str, Path]) -> None:
+    _, folder = exported()
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": None}))
+    with pytest.raises(ConfigError, match="--base-model"):
+        open_routed(folder)
+    open_routed(folder, str(bases["mistral"]))
+
+
 def test_decoding_with_a_cache_routes_each_token_as_one_forward_does(exported) -> None:
     _, folder = exported()
     loaded, _ = open_routed(folder)
