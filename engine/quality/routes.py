@@ -14,8 +14,8 @@ from engine.quality.intervals import share
 from engine.quality.specialisation import Assignments, merge, specialisation
 from states.events import ExpertsExamined
 
-LARGEST, SMALLEST = 0.3, 0.2
-"""The shares within which experts are called balanced."""
+LARGEST, SMALLEST = 1.2, 0.8
+"""The even shares within which experts are called balanced: 30 and 20% of four experts."""
 
 CAVEAT = (
     "Experts often specialise by kinds of tokens rather than by topic, and the balance loss works against it where "
@@ -154,9 +154,10 @@ def _correct(bench: Bench, found: Assignments) -> Iterator[Check]:
 def _balance(found: Assignments) -> Iterator[Check]:
     counts = found.counts.sum((0, 1)).to(torch.float64)
     usage = counts / counts.sum().clamp(min=1)
+    most, least = LARGEST / len(usage), SMALLEST / len(usage)
     for name, title, value, threshold, held in (
-        ("largest", "Busiest expert's share of tokens", usage.max(), f"at most {LARGEST:.0%}", usage.max() <= LARGEST),
-        ("smallest", "Idlest expert's share", usage.min(), f"at least {SMALLEST:.0%}", usage.min() >= SMALLEST),
+        ("largest", "Busiest expert's share of tokens", usage.max(), f"at most {most:.0%}", usage.max() <= most),
+        ("smallest", "Idlest expert's share", usage.min(), f"at least {least:.0%}", usage.min() >= least),
     ):
         yield Check(
             id=f"routing.{name}",

@@ -14,7 +14,8 @@ from engine.model.adapters import Adapted
 from engine.model.routed import open_routed
 from engine.quality.bench import Bench
 from engine.quality.findings import Section, Verdict
-from engine.quality.routes import declared, routes
+from engine.quality.routes import _balance, declared, routes
+from engine.quality.specialisation import Assignments
 
 MakeBench = Callable[..., Bench]
 
@@ -74,6 +75,14 @@ def test_forced_routing_shows(own: Bench) -> None:
         assert alone[2] == pytest.approx(routed, abs=1e-4), f"{name}: the forced expert is the routed model"
         assert alone[0] != pytest.approx(routed, abs=1e-5)
     assert before.checks[0].tuned != check["routing.largest"].tuned
+
+
+@pytest.mark.parametrize(("experts", "wanted"), [(2, ("60%", "40%")), (4, ("30%", "20%")), (8, ("15%", "10%"))])
+def test_balance_is_measured_against_an_even_share_of_that_many_experts(experts: int, wanted: tuple[str, str]) -> None:
+    even = Assignments(counts=torch.full((2, 3, experts), 10), domains=torch.zeros(3, dtype=torch.int64))
+    largest, smallest = _balance(even)
+    assert (largest.verdict, smallest.verdict) == (Verdict.PASS, Verdict.PASS)
+    assert (largest.threshold, smallest.threshold) == (f"at most {wanted[0]}", f"at least {wanted[1]}")
 
 
 def test_conversations_led_by_their_domains_expert_are_counted(own: Bench) -> None:
