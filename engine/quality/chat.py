@@ -78,6 +78,8 @@ def _answer(
     except DataError as error:
         turns.pop()
         print(error.message, file=sys.stderr)
+        if turns:
+            print("All that was said so far counts; /reset begins a new conversation.", file=sys.stderr)
         return 0
     write("therapist: ")
     with stoppable() as stop:

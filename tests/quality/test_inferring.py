@@ -224,4 +224,8 @@ def test_words_that_are_too_long_are_taken_back(
 ) -> None:
     _, replies = talk(voice(), ["worry " * 200, WORDS], monkeypatch)
     assert len(replies) == 1
-    assert "Shorten it" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "Shorten it" in err
+    assert "/reset" not in err, "nothing was said before that could be forgotten"
+    talk(voice(), [WORDS, "worry " * 200], monkeypatch)
+    assert "/reset begins a new conversation" in capsys.readouterr().err
