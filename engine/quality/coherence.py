@@ -58,6 +58,8 @@ def coherence(bench: Bench) -> Iterator[Section]:
         bench.progress("context gain", len(found), 4)
     gain, own, base_gain, base_own = found
     count = len(said.tuned)
+    spoken = sum(bool(reply.text) for reply in said.tuned)
+    long = sum(repetition(reply.text) is not None for reply in said.tuned)
     checks = (
         _held(ended, f"at least {ENDED:.0%}", ended.tuned is not None and ended.tuned.value >= ENDED),
         _held(leaked, f"at most {LEAKED:.0%}", leaked.tuned is not None and leaked.tuned.value <= LEAKED),
@@ -68,7 +70,7 @@ def coherence(bench: Bench) -> Iterator[Section]:
             lambda reply: len(words(reply.text)) > longest,
             f"More than {longest} words, the longest reference.",
         ),
-        _check("repetition", "Repeats its own word sequences", "share", count, repeated, "4-grams seen before."),
+        _check("repetition", "Repeats its own word sequences", "share", long, repeated, "4-grams seen before."),
         _check("distinct", "Different word pairs over all replies", "share", count, varied),
         _check("length", "Length beside the therapist's", "ratio", count, lengths, "Words over words."),
         _check(
@@ -83,7 +85,7 @@ def coherence(bench: Bench) -> Iterator[Section]:
             "own_context_gain",
             "Its own reply is likelier in its context",
             "nats",
-            min(count, GAIN_CASES),
+            min(spoken, GAIN_CASES),
             (own, base_own),
             "Near 0: it would have said the same to anybody.",
         ),

@@ -61,6 +61,9 @@ def scored(kind: Any, replies: Sequence[str], references: Sequence[str]) -> tupl
         found = metric.corpus_score(list(replies), [flat])
         return Measure(value=float(found.score)), str(metric.get_signature())
     signature = str(metric.get_signature())
+    if len(replies) < 2:
+        # Whatever is drawn of one reply is that reply.
+        return Measure(value=float(found.score)), signature
     told = json.loads(found.format(width=6, signature=signature, is_json=True))
     # A score of 0 however it is drawn comes without an interval.
     middle, half = float(told.get("confidence_mean", 0.0)), float(told.get("confidence_var", 0.0))

@@ -18,7 +18,7 @@ from engine.data.template import Renderer
 from engine.quality.coherence import coherence
 from engine.quality.dialogues import Dialogues, drawn
 from engine.quality.findings import Check, Measure, Section, Severity, Verdict
-from engine.quality.overlap import overlap
+from engine.quality.overlap import overlap, scored
 from engine.quality.speaker import Reply, Score
 from engine.quality.wording import distinct, leaks_role, repetition
 
@@ -99,6 +99,14 @@ def test_replies_that_share_nothing_with_the_references_score_nothing(planted: C
     assert found["overlap.chrf"].tuned == Measure(value=0.0, low=0.0, high=0.0)
 
 
+def test_one_reply_has_a_score_and_no_interval() -> None:
+    from sacrebleu.metrics import CHRF
+
+    found, _ = scored(CHRF, ["I hear you."], ["I hear you well."])
+    assert 0.0 < found.value < 100.0
+    assert (found.low, found.high) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("text", "leaks"),
     [
@@ -150,6 +158,10 @@ def test_each_planted_fault_is_found_by_its_measure(planted: Callable[..., Any])
         if name in ("ended", "role_leak"):
             assert bad.verdict is Verdict.FAIL
     assert checks(coherence(planted(faults["role_leak"])))["coherence.role_leak"].tuned is not None
+    blank = checks(coherence(planted(faults["empty"])))
+    assert blank["coherence.empty"].n == len(REPLIES)
+    for name in ("repetition", "own_context_gain"):
+        assert blank[f"coherence.{name}"].n == good[f"coherence.{name}"].n - 1, "a blank reply is not counted there"
 
 
 def test_context_gain_is_what_another_context_costs(planted: Callable[..., Any]) -> None:
