@@ -37,7 +37,9 @@ class Sampling:
             raise ConfigError("The model's output is not finite: its weights are damaged, or its precision too low.")
         if self.greedy:
             return [int(token) for token in logits.argmax(-1).tolist()]
-        rows = logits.to("cpu", torch.float32) / self.temperature
+        # Of the largest, so that no temperature makes it infinite.
+        rows = logits.to("cpu", torch.float32)
+        rows = ((rows - rows.amax(-1, keepdim=True)).double() / self.temperature).float()
         return [self._draw(row, generator) for row, generator in zip(rows, generators, strict=True)]
 
     def _draw(self, row: Tensor, generator: torch.Generator) -> int:

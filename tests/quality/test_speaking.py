@@ -211,5 +211,7 @@ def test_drawing_keeps_to_the_nucleus_and_to_the_largest() -> None:
     assert drawn(top_p=0.7) == {0, 1}
     assert drawn(top_p=0.01) == {0}
     assert drawn(top_k=3) == {0, 1, 2}
+    coldest = Sampling(temperature=1e-300)
+    assert coldest.choose(logits * 1000, coldest.generators([0], seed=1)) == [0]
     with pytest.raises(ConfigError, match="not finite"):
         Sampling().choose(torch.tensor([[float("nan"), 0.0]]), [])
