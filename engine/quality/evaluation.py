@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from typing import Any, Final
 
 import orjson
@@ -16,6 +15,7 @@ from engine.quality.bench import Bench
 from engine.quality.findings import SCHEMA, Cell, Check, Evaluation, Measure, Section, Verdict
 from engine.quality.folder import EvaluationFolder, Kept
 from engine.quality.speaker import Interrupted
+from engine.training.versions import versions
 
 NOT_BEGUN: Final = "not begun"
 INTERRUPTED: Final = "interrupted"
@@ -44,7 +44,7 @@ class Subjects:
         """Equal for two evaluations that would find the same."""
         told = {
             "schema": SCHEMA,
-            "version": version("stint"),
+            "version": versions().get("stint"),
             "model": {name: value for name, value in self.model.items() if name != "folder"},
             "data": self.data.get("sha256"),
             "settings": self.settings,

@@ -33,7 +33,7 @@ class Subject:
         name = "evaluation-quick" if quick else "evaluation"
         if self.run is None or self.run == self.source:
             return self.source / name
-        return self.run / f"{name}-{self.source.name}"
+        return self.run / f"{name}-{self.source.absolute().name}"
 
     def trained_domains(self) -> tuple[str, ...] | None:
         """The domains of its training data as the adapter's files name them, sorted; None where there are none."""

@@ -20,6 +20,7 @@ from engine.quality.evaluation import Part
 from engine.quality.findings import Check, Evaluation, Measure, Method, Section, Severity, Verdict, from_json
 from engine.quality.markdown import markdown
 from engine.quality.showing import open_console, show
+from engine.quality.subject import find_subject
 
 Typed = Callable[..., Any]
 
@@ -79,6 +80,16 @@ def test_the_whole_short_evaluation_tells_every_section(typed: Typed, finished_r
         each["name"] for each in told
     }
     assert [each["unfinished"] for each in told] == [""] * len(told)
+
+
+def test_a_checkpoints_evaluation_has_its_name_also_from_within(
+    finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = min(finished_run.glob("checkpoint-*"))
+    monkeypatch.chdir(checkpoint)
+    wanted = finished_run / f"evaluation-{checkpoint.name}"
+    assert find_subject(Path()).evaluation_dir(quick=False) == wanted
+    assert find_subject(checkpoint).evaluation_dir(quick=False) == wanted
 
 
 @pytest.mark.usefixtures("brief")
