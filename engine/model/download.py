@@ -18,6 +18,8 @@ from states.wording import size
 
 FILES = ("*.json", "*.safetensors", "*.jinja", "tokenizer.model")
 """What is taken from the hub: nothing that is pickled and nothing that is code."""
+LEFT_OUT = ("consolidated*", "*/*")
+"""What is not: a second copy of the weights, in another library's form, that no loader of ours reads."""
 
 POLL_S = 0.5
 HEADROOM = 1.02
@@ -61,7 +63,7 @@ def look_up(name: str) -> Remote:
 
     hush()
     try:
-        files = snapshot_download(name, allow_patterns=list(FILES), dry_run=True)
+        files = snapshot_download(name, allow_patterns=list(FILES), ignore_patterns=list(LEFT_OUT), dry_run=True)
     except Exception as error:
         raise _failed(name, error) from error
     if isinstance(files, str) or not files:
@@ -92,7 +94,8 @@ def download(remote: Remote, progressed: Callable[[int], None]) -> Path:
 
         try:
             # By name and not by revision: only so does the cache remember which one it is, for a start without network.
-            result.append(Path(snapshot_download(remote.name, allow_patterns=list(FILES))))
+            folder = snapshot_download(remote.name, allow_patterns=list(FILES), ignore_patterns=list(LEFT_OUT))
+            result.append(Path(folder))
         except Exception as error:  # noqa: BLE001  (told by the thread that waits)
             result.append(error)
 

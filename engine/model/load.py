@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from configs.errors import ConfigError
+from engine.model.download import FILES, LEFT_OUT
 from engine.model.folder import check_folder, missing_template
 from engine.model.quiet import hush
 from engine.model.shape import blocks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model"]
-"""What is taken from the hub: nothing that is pickled and nothing that is code."""
 
 _HARMLESS = re.compile(r"(^|\.)rotary_emb\.inv_freq$")
 """Saved by old releases of transformers and computed from the configuration since."""
@@ -55,7 +53,7 @@ def fetch(source: Path | str) -> Path:
 
     hush()
     try:
-        folder = Path(snapshot_download(source, allow_patterns=_FILES))
+        folder = Path(snapshot_download(source, allow_patterns=list(FILES), ignore_patterns=list(LEFT_OUT)))
     except Exception as error:
         # Errors of the hub client, of its HTTP library and of the file system all mean the same here.
         raise ConfigError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from huggingface_hub.utils import filter_repo_objects
 
 from engine.model.download import download, look_up
 from engine.training.check import run_check
@@ -33,10 +34,22 @@ class Hub:
         self.revision = REVISION
         self.scale = 1
 
-    def __call__(self, name: str, *, allow_patterns: list[str], dry_run: bool = False, **_: object) -> object:
+    def __call__(
+        self,
+        name: str,
+        *,
+        allow_patterns: list[str],
+        ignore_patterns: list[str],
+        dry_run: bool = False,
+        **_: object,
+    ) -> object:
         assert name == NAME
         assert not any(pattern in ("*", "*.bin", "*.py") for pattern in allow_patterns)
-        files = sorted(path for path in self.base.iterdir() if any(path.match(each) for each in allow_patterns))
+        names = [path.relative_to(self.base).as_posix() for path in sorted(self.base.rglob("*")) if path.is_file()]
+        files = [
+            self.base / name
+            for name in filter_repo_objects(names, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns)
+        ]
         if dry_run:
             return [
                 SimpleNamespace(commit_hash=REVISION, file_size=path.stat().st_size * self.scale, will_download=True)
@@ -104,6 +117,17 @@ def test_a_download_that_fails_is_one_paragraph(bench, hub, fault):
     (failed,) = bench.events(RunFailed)
     assert failed.traceback == ""
     assert ("connection reset" if fault == "network" else "changed on the hub") in failed.message
+
+
+def test_a_second_copy_of_the_weights_is_neither_counted_nor_fetched(hub, tiny_base, tmp_path):
+    size = look_up(NAME).total
+    hub.base = Path(shutil.copytree(tiny_base, tmp_path / "twice"))
+    (hub.base / "original").mkdir()
+    for copy in ("consolidated.safetensors", "original/model.safetensors"):
+        shutil.copy(hub.base / "model.safetensors", hub.base / copy)
+    remote = look_up(NAME)
+    assert remote.total == size
+    assert [path.name for path in download(remote, lambda _: None).rglob("*.safetensors")] == ["model.safetensors"]
 
 
 def test_a_check_tells_the_size_and_downloads_nothing(configured, hub):
