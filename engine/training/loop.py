@@ -74,7 +74,8 @@ def one_step(session: Session, trainer: Trainer) -> None:
     rate = learning_rate(before.horizon, trainer.config.training.learning_rate)
     started = time.perf_counter()
     stats = step_in_memory(session, trainer, rate=rate, ramp=trainer.balance_ramp(before.step))
-    session.progress = before.stepped(tokens=stats.tokens, targets=stats.targets)
+    # Not `before`: where memory ran out, the step before it has been told meanwhile.
+    session.progress = session.training.stepped(tokens=stats.tokens, targets=stats.targets)
     report_step(session, trainer, stats, rate=rate, host_s=time.perf_counter() - started)
     move_horizon(session, trainer)
     keep_centred(session, trainer)

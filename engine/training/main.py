@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from configs.errors import UsageError, UserError
 from engine.checkpoint.tidy import tidy
@@ -12,6 +12,7 @@ from engine.run.control import ControlServer
 from engine.run.journal import JournalError
 from engine.run.rundir import RunDir
 from engine.run.signals import Cancelled, install
+from engine.training.errors import Diverged
 from engine.training.launch import Launch
 from engine.training.on_finish import on_finish
 from engine.training.opening import open_session
@@ -91,6 +92,8 @@ def _train(session: Session, stack: ExitStack) -> tuple[Reason, bool, ExitCode |
         life.fire(Trigger.CANCEL, cancelled.reason)
         return cancelled.reason, False, None
     except Aborted as aborted:
+        with suppress(Diverged):  # told, and of no consequence any more
+            session.settle()
         session.end_pause()
         life.fire(Trigger.CANCEL, Reason.OPERATOR)
         session.orders.inbox.applied(aborted.order, session.step, "aborted")

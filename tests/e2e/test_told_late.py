@@ -20,6 +20,7 @@ from states.events import (
     EvalCompleted,
     EvalStarted,
     ExpertsSampled,
+    MemoryReduced,
     PhaseChanged,
     RunFailed,
     RunPaused,
@@ -27,7 +28,7 @@ from states.events import (
     StepCompleted,
     StepRejected,
 )
-from states.phases import ExitCode
+from states.phases import ExitCode, Reason
 
 KINDS = (
     StepCompleted, StepRejected, EvalStarted, EvalCompleted, CheckpointStarted, CheckpointCompleted, PhaseChanged,
@@ -124,3 +125,34 @@ def test_too_many_rejected_steps_end_the_run_a_step_later(late):
     assert [event.streak for event in late.events(StepRejected)] == [1, 2, 3]
     (failed,) = late.events(RunFailed)
     assert "at step 7" in failed.message
+
+
+def test_an_abort_is_one_though_the_step_that_it_finds_untold_was_one_rejection_too_many(late):
+    late.monkeypatch.setattr(STEP, poisoned({5, 6, 7}))
+    late.at_boundary({8: [Abort()]})
+    assert late.go(overrides=("training.eval_steps=4",)) == ExitCode.CANCELLED
+    assert [event.step for event in late.events(StepRejected)] == [5, 6, 7]
+    assert [event.reason for event in late.events(RunStopped)] == [Reason.OPERATOR]
+    assert not late.events(RunFailed)
+
+
+def test_a_step_told_while_memory_runs_out_keeps_its_seconds(late):
+    taken, told = 0, []
+
+    def step(*args, **rest):
+        nonlocal taken
+        known = len(late.events(StepCompleted))
+        if not told and known < taken:
+            told.append(known)
+            raise torch.OutOfMemoryError("out of memory")
+        if len(told) == 1:
+            told.append(known)
+        taken += 1
+        return take_step(*args, **rest)
+
+    late.monkeypatch.setattr(STEP, step)
+    assert late.go(overrides=("training.eval_steps=4",)) == ExitCode.FINISHED
+    assert told[1] == told[0] + 1, "the step before was told between the two"
+    assert late.events(MemoryReduced)
+    seconds = sum(event.step_s for event in late.events(StepCompleted))
+    assert late.events(RunStopped)[-1].trained_s == pytest.approx(seconds)
