@@ -121,7 +121,7 @@ def make_plan(
         said = (*said, *nothing_fits(work, last.costs, stages[0].layout, cut(work, last.costs, last.layout, 1)))
     adjusted = (*adjusted, *resettled(stages))
     if said:
-        return _plan(work, last, warmup, (), said)
+        return _plan(work, last, warmup, (), said, adjusted)
     return _plan(work, last, warmup, changes(work, stages, warmup), (), adjusted)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from configs.errors import UserError
@@ -16,10 +15,10 @@ from engine.plan.disk import Disk
 from engine.plan.shape import shape_of, trainable
 from engine.plan.throughput import DOWNLOAD_BYTES_PER_S
 from engine.run.quiet import quiet_stdout
-from engine.training.choose import Choice, check_inputs, settle
-from engine.training.decide import decide
+from engine.training.choose import Choice, check_inputs, launch_of, settle
 from engine.training.launch import Launch
 from engine.training.rehearsal import nearest, rehearsal
+from engine.training.resuming import AlreadyFinished
 from states.events import DataPrepared, Event, MessageLogged, ModelLoaded, RunPlanned
 from states.phases import ExitCode
 from states.text import clean
@@ -88,20 +87,16 @@ def _start(choice: Choice, table: Table) -> Launch | None:
             name, "ok", f"{training.conversations_per_step} conversations a step, {training.optimization_priority}"
         )
         name = "run directory"
-        launch = decide(
-            settled.config,
-            Path(training.output_dir),
-            demo=settled.demo and choice.output_dir is None,
-            resume=None,
-            hours=choice.hours,
-            deadline=choice.deadline,
-            manual=choice.manual,
-        )
+        launch = launch_of(choice, settled)
+        training = launch.config.training
         table.add(name, "ok", f"{launch.directory}" + (": an unfinished run goes on" if launch.resume else ""))
         name = "base and data"
         with quiet_stdout():
             check_inputs(launch)
         table.add(name, "ok", f"{training.base_model} learns from {training.dataset}")
+    except AlreadyFinished as done:
+        table.add(name, "note", str(done))
+        return None
     except UserError as error:
         table.fail(name, error)
         return None

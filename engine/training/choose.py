@@ -45,10 +45,16 @@ class Settled:
 
 def choose(choice: Choice) -> Launch:
     """Settle everything a start needs. Raises a `UserError` for whatever is wrong with it, having made nothing."""
-    settled = settle(choice)
+    launch = launch_of(choice, settle(choice))
+    check_inputs(launch)
+    return launch
+
+
+def launch_of(choice: Choice, settled: Settled) -> Launch:
+    """Which run this start begins or goes on with. Raises a `UserError`, or `AlreadyFinished`."""
     config, resume = settled.config, choice.resume
     run = Path(config.training.output_dir) if resume is None or resume == "auto" else run_of(resume)
-    launch = decide(
+    return decide(
         config,
         run,
         demo=settled.demo and choice.output_dir is None,
@@ -58,8 +64,6 @@ def choose(choice: Choice) -> Launch:
         manual=choice.manual,
         said=settled.said,
     )
-    check_inputs(launch)
-    return launch
 
 
 def settle(choice: Choice) -> Settled:

@@ -69,7 +69,11 @@ def plan_again(session: Session, trainer: Trainer) -> Planned:
     with session.task("measure the speed") as progressed:
         found = in_memory(session, trainer, lambda: speed(trainer, progressed))
         written_s = save_seconds(session.rundir.path, trainer.checkpoint_bytes)
-    premises = premises_of(session, trainer.prepared, place(session.config.training, trainer.runtime))
+    premises = replace(
+        premises_of(session, trainer.prepared, place(session.config.training, trainer.runtime)),
+        # What is free now lacks the base that has been loaded, which the plan counts itself.
+        memory_limit=trainer.plan.event.memory_limit,
+    )
     passed_s = time.monotonic() - session.started_mono
     costs = Costs(
         tokens_per_s=found.tokens_per_s,

@@ -74,6 +74,16 @@ def test_what_would_stop_a_run_fails_its_own_check(configured, tmp_path, words, 
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_check_of_a_resume_looks_at_the_run_that_it_would_go_on_with(configured):
+    config = configured()
+    table = run_check(Choice(config=config, resume="auto"))
+    assert rows(table)["run directory"] == "fail"
+    assert "nothing to resume" in table.rows[-1].text
+    table = run_check(Choice(config=config, resume="./nowhere"))
+    assert table.code == ExitCode.USAGE
+    assert "is not a directory" in table.rows[-1].text
+
+
 def test_a_disk_that_is_too_small_is_refused_on_the_disk_that_counts(configured, monkeypatch):
     asked = []
 
@@ -140,6 +150,19 @@ def test_little_memory_makes_small_bins_and_they_are_kept_by_a_resume(bench):
     last = bench.run / bench.view.ending.checkpoint
     again = orjson.loads((last / "trainer_state.json").read_bytes())["stint"]["runtime"]
     assert again == runtime
+
+
+def test_memory_that_the_loaded_base_has_taken_is_not_counted_twice(bench):
+    from engine.training import planning
+
+    found = [planning.memory_limit(torch.device("cpu")), 1000]
+    bench.monkeypatch.setattr(planning, "memory_limit", lambda _: found[0] if len(found) == 1 else found.pop(0))
+    bench.go_until(1)
+    first, second = bench.events(RunPlanned)
+    assert found == [1000]
+    assert first.fits
+    assert second.fits
+    assert second.memory_limit == first.memory_limit
 
 
 def test_the_check_names_the_base_whose_loss_does_not_fall(configured, deaf_base):

@@ -119,6 +119,13 @@ def test_a_profile_with_whole_epochs_comes_before_a_part_of_one():
     assert (quality.profile, quality.planned_steps) == ("balanced", 675)
 
 
+def test_bins_that_were_made_smaller_are_said_also_where_the_run_seems_late():
+    smaller = "Bins of 4,096 tokens instead of 8,192: memory."
+    plan = make_plan(DOCUMENT, replace(COSTS, tokens_per_s=1.0), adjusted=(smaller,))
+    assert not plan.fits
+    assert plan.adjusted == plan.changes == (smaller,), "the plan of Init, which may fit, says it again"
+
+
 def test_manual_adjusts_nothing_and_warns():
     plan = make_plan(narrowed(3), COSTS, manual=True)
     assert (plan.planned_steps, plan.warmup_steps, plan.eval_every) == (675, 1000, 500)
