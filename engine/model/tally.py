@@ -69,7 +69,7 @@ class Layout:
         p = probabilities.detach()
         weight = p.new_ones(p.shape[0], dtype=torch.float64) if valid is None else valid.to(torch.float64)
         kept, experts = p.topk(top_k, dim=-1)
-        known = torch.where(domains < 0, len(self.domains), domains)
+        known = self._known(domains)
         flat = (known[:, None] * self.num_experts + experts).reshape(-1)
         gates = (kept / kept.sum(-1, keepdim=True)).to(torch.float64) * weight[:, None]
         out = torch.zeros(self.width, dtype=torch.float64, device=p.device)
@@ -83,11 +83,16 @@ class Layout:
     def membership(self, domains: torch.Tensor, valid: torch.Tensor | None) -> Membership:
         """Prepare the counting of one bin once for all its layers; domains (tokens,) with -1 for none."""
         num = len(self.domains)
-        known = torch.where(domains < 0, num, domains)
+        known = self._known(domains)
         table = torch.zeros(num + 2, domains.shape[0], dtype=torch.float64, device=domains.device)
         table[:-1] = known == torch.arange(num + 1, device=domains.device)[:, None]
         table[-1] = 1.0
         return Membership(table=table if valid is None else table * valid)
+
+    def _known(self, domains: torch.Tensor) -> torch.Tensor:
+        """Rows of the table: a domain that was not trained on, or none at all, is in the last."""
+        num = len(self.domains)
+        return torch.where((domains < 0) | (domains > num), num, domains)
 
     def counts(self, buffer: torch.Tensor) -> torch.Tensor:
         """(layers, width) -> (layers, experts) assignments over all domains."""

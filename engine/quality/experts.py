@@ -7,21 +7,18 @@ routing itself is worth over the standard adapter that is exported.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
 
 import torch
 
-from engine.data.batches import Bin, make_bins
+from engine.data.batches import make_bins
 from engine.data.example import Example
 from engine.data.prepare import eval_subset
 from engine.model.adapters import Adapted
-from engine.model.forward import evaluate_bin
 from engine.model.gates import Ablated, Forced, GateOverride, Uniform
 from engine.model.inspect import inspect
+from engine.quality.gated import GatedLoss, gated_loss
 from engine.quality.specialisation import Assignments, specialisation
 from states.events import ExpertsExamined
 
@@ -29,14 +26,6 @@ COST = 2.0
 """The most that all passes together may cost, in evaluations of the whole validation set, by tokens."""
 
 Row = tuple[float | None, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pass:
-    """Loss with one kind of gates: over everything, and by domain."""
-
-    loss: float | None
-    domains: dict[str, float | None]
 
 
 def num_passes(num_experts: int) -> int:
@@ -76,9 +65,9 @@ def examine(
     started = time.perf_counter()
     chosen = sample_of(examples, adapted.spec.num_experts, seed)
     bins = make_bins(chosen, bin_tokens)
-    done: list[_Pass] = []
+    done: list[GatedLoss] = []
     for gates in _questions(adapted.spec.num_experts):
-        answer = _pass(adapted, bins, domains, gates, stop)
+        answer = gated_loss(adapted, bins, domains, gates, stop)
         if answer is None:
             break
         done.append(answer)
@@ -101,8 +90,8 @@ def examine(
         average=average.loss,
         forced=tuple(each.loss for each in forced),
         ablated=tuple(each.loss for each in ablated),
-        routed_domains=routed.domains,
-        average_domains=average.domains,
+        routed_domains=dict(routed.domains),
+        average_domains=dict(average.domains),
         forced_domains=_by_domain(forced, domains),
         ablated_domains=_by_domain(ablated, domains),
         mutual_information=found.information if found else None,
@@ -125,31 +114,7 @@ def _questions(num_experts: int) -> Iterator[GateOverride | None]:
     yield from (Ablated(expert) for expert in range(num_experts))
 
 
-def _pass(
-    adapted: Adapted,
-    bins: Sequence[Bin],
-    domains: Sequence[str],
-    gates: GateOverride | None,
-    stop: Callable[[], bool],
-) -> _Pass | None:
-    sums = torch.zeros(len(domains) + 1, dtype=torch.float64)
-    counts = torch.zeros(len(domains) + 1, dtype=torch.int64)
-    with nullcontext() if gates is None else adapted.routing.overridden(gates):
-        for piece in bins:
-            if stop():
-                return None
-            scores = evaluate_bin(adapted, piece)
-            place = torch.where(scores.domains < 0, len(domains), scores.domains)
-            sums.index_add_(0, place, scores.nll)
-            counts.index_add_(0, place, scores.targets)
-    # What was counted here is no evaluation of the run's.
-    adapted.routing.sample_evaluation()
-    means = [_mean(float(total), int(number)) for total, number in zip(sums, counts, strict=True)]
-    named = {name: mean for name, mean, number in zip(domains, means, counts, strict=False) if int(number)}
-    return _Pass(loss=_mean(float(sums.sum()), int(counts.sum())), domains=named)
-
-
-def _by_domain(passes: Sequence[_Pass], domains: Sequence[str]) -> dict[str, Row]:
+def _by_domain(passes: Sequence[GatedLoss], domains: Sequence[str]) -> dict[str, Row]:
     return {
         name: tuple(each.domains[name] for each in passes) for name in domains if passes and name in passes[0].domains
     }
@@ -157,8 +122,3 @@ def _by_domain(passes: Sequence[_Pass], domains: Sequence[str]) -> dict[str, Row
 
 def _rows(table: torch.Tensor) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(row) for row in table.tolist())
-
-
-def _mean(total: float, count: int) -> float | None:
-    value = total / count if count else math.nan
-    return value if math.isfinite(value) else None

@@ -23,9 +23,10 @@ from engine.model.adapters import Adapted
 from engine.model.export import CONFIG, STANDARD, adapter_writers, peft_config
 from engine.model.static import static_tensors
 from engine.quality.findings import Evaluation
+from engine.quality.gated import GatedLoss
 from engine.release.card import model_card
 from engine.release.forms import LOADER, Artefact, Form, artefacts
-from engine.release.measuring import Gaps, Loss, domain_gates, measure, plain_loss
+from engine.release.measuring import Gaps, domain_gates, measure, plain_loss
 from engine.release.merging import merge, write_model
 from engine.release.telling import facts, what
 from engine.run.rundir import write_json
@@ -146,7 +147,7 @@ def _write(
 ) -> dict[str, Any]:
     folder.mkdir()
     adapted, spec = trained.adapted, trained.adapted.spec
-    loss: Loss | None = None
+    loss: GatedLoss | None = None
     if gaps is not None:
         static = gaps.fixed[artefact.domain] if artefact.domain is not None else gaps.average
         loss = gaps.routed if artefact.active else static

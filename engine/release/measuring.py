@@ -7,7 +7,6 @@ to be written and read back to know its loss. What is measured here is compared 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -17,14 +16,7 @@ from engine.data.example import Example
 from engine.model.adapters import Adapted
 from engine.model.forward import evaluate_bin
 from engine.model.gates import Fixed, GateOverride, Uniform
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loss:
-    """Mean NLL over target tokens in nats, of everything and by domain."""
-
-    overall: float
-    domains: Mapping[str, float]
+from engine.quality.gated import GatedLoss, gated_loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +25,9 @@ class Gaps:
 
     conversations: int
     targets: int
-    routed: Loss
-    average: Loss
-    fixed: Mapping[str, Loss]
+    routed: GatedLoss
+    average: GatedLoss
+    fixed: Mapping[str, GatedLoss]
     """By domain: the loss with that domain's mean gates."""
 
 
@@ -82,23 +74,12 @@ def measure(
     )
 
 
-def plain_loss(adapted: Adapted, examples: Sequence[Example], domains: Sequence[str], bin_tokens: int) -> Loss:
+def plain_loss(adapted: Adapted, examples: Sequence[Example], domains: Sequence[str], bin_tokens: int) -> GatedLoss:
     """The loss of a model as it is."""
     return _loss(adapted, make_bins(examples, bin_tokens), domains, None)
 
 
-def _loss(adapted: Adapted, bins: Sequence[Bin], domains: Sequence[str], gates: GateOverride | None) -> Loss:
-    sums = torch.zeros(len(domains) + 1, dtype=torch.float64)
-    counts = torch.zeros(len(domains) + 1, dtype=torch.int64)
-    with nullcontext() if gates is None else adapted.routing.overridden(gates):
-        for piece in bins:
-            scores = evaluate_bin(adapted, piece)
-            place = torch.where(scores.domains < 0, len(domains), scores.domains)
-            sums.index_add_(0, place, scores.nll)
-            counts.index_add_(0, place, scores.targets)
-    adapted.routing.sample_evaluation()
-    named = zip(domains, sums.tolist(), counts.tolist(), strict=False)
-    return Loss(
-        overall=float(sums.sum()) / max(1, int(counts.sum())),
-        domains={name: total / count for name, total, count in named if count},
-    )
+def _loss(adapted: Adapted, bins: Sequence[Bin], domains: Sequence[str], gates: GateOverride | None) -> GatedLoss:
+    found = gated_loss(adapted, bins, domains, gates)
+    assert found is not None  # nothing stops it
+    return found

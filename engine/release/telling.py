@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from engine.quality.gated import GatedLoss
 from engine.release.card import inert
 from engine.release.forms import Artefact, Form
-from engine.release.measuring import Gaps, Loss
+from engine.release.measuring import Gaps
 from states.wording import number
 
 
-def facts(artefact: Artefact, loss: Loss | None, gaps: Gaps | None, *, routed: bool) -> dict[str, Any]:
+def facts(artefact: Artefact, loss: GatedLoss | None, gaps: Gaps | None, *, routed: bool) -> dict[str, Any]:
     """The `artefact` part of model_info.json; losses in nats per target token, `gap` = its loss - the routed loss."""
     told: dict[str, Any] = {
         "form": artefact.form.value,
         "domain": artefact.domain,
         "routing_active": artefact.active,
         "routed_model": routed,
-        "loss": loss.overall if loss else None,
+        "loss": loss.loss if loss else None,
         "loss_by_domain": dict(loss.domains) if loss else {},
         "gap": None,
         "gap_by_domain": {},
@@ -26,14 +27,14 @@ def facts(artefact: Artefact, loss: Loss | None, gaps: Gaps | None, *, routed: b
     if loss is None or gaps is None:
         return told
     return told | {
-        "gap": loss.overall - gaps.routed.overall,
-        "gap_by_domain": {
-            name: value - gaps.routed.domains[name]
-            for name, value in loss.domains.items()
-            if name in gaps.routed.domains
-        },
+        "gap": _less(loss.loss, gaps.routed.loss),
+        "gap_by_domain": {name: _less(value, gaps.routed.domains.get(name)) for name, value in loss.domains.items()},
         "measured_on": {"conversations": gaps.conversations, "targets": gaps.targets},
     }
+
+
+def _less(loss: float | None, routed: float | None) -> float | None:
+    return None if loss is None or routed is None else loss - routed
 
 
 def what(artefact: Artefact, told: Mapping[str, Any], gaps: Gaps | None) -> str:
@@ -66,7 +67,7 @@ def _gap(artefact: Artefact, told: Mapping[str, Any], gaps: Gaps | None) -> str:
         return "What it loses against the routed model was not measured."
     text = (
         f"Measured on {gaps.conversations:,} validation conversations: loss {number(told['loss'])} against "
-        f"{number(gaps.routed.overall)} of the routed model, a gap of {number(told['gap'], '+.4f')} nats per token."
+        f"{number(gaps.routed.loss)} of the routed model, a gap of {number(told['gap'], '+.4f')} nats per token."
     )
     own = told["gap_by_domain"].get(artefact.domain)
     return text if own is None else f"{text} On its own domain the gap is {number(own, '+.4f')}."

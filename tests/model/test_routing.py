@@ -10,6 +10,7 @@ from engine.model.forward import evaluate_bin, forward_loss, valid_tokens
 from engine.model.gates import Uniform
 from engine.model.recompute import enable_recompute
 from engine.model.routing import Balance
+from engine.model.tally import Layout
 from engine.model.typed import apply
 from tests.model.conftest import conversations, pack
 
@@ -233,3 +234,11 @@ def test_a_model_without_experts_steps_through_all_of_it_with_nothing_to_count(b
     assert gradients
     assert adapted.routing.sample() is None
     assert adapted.routing.sample_evaluation() is None
+
+
+def test_a_domain_that_was_not_trained_on_counts_as_none() -> None:
+    layout = Layout(num_layers=1, num_experts=4, domains=("a", "b"))
+    p = torch.rand(5, 4).softmax(-1)
+    strange, none = torch.tensor([0, 1, 2, 3, 9]), torch.tensor([0, 1, -1, -1, -1])
+    assert torch.equal(layout.row(p, 2, strange, None), layout.row(p, 2, none, None))
+    assert torch.allclose(layout.membership(strange, None).row(p, 2), layout.membership(none, None).row(p, 2))
