@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from configs import options
 from configs.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,23 +28,17 @@ def train_command(show: Show) -> Callable[..., None]:
     """The `train` command, showing a run on a terminal with `show`."""
 
     def train(
-        config: Annotated[Path | None, typer.Option(help="Folder with training_config.json and its siblings.")] = None,
-        dataset: Annotated[Path | None, typer.Option(help="Conversations to train on.")] = None,
-        validation: Annotated[
-            Path | None, typer.Option(help="Conversations to evaluate on; else a part is held out.")
-        ] = None,
-        base_model: Annotated[str | None, typer.Option(help="Folder of a checkpoint, or a hub id.")] = None,
-        chat_template: Annotated[
-            Path | None, typer.Option(help="Jinja file, for a base without a chat template.")
-        ] = None,
-        output_dir: Annotated[Path | None, typer.Option(help="The run's directory.")] = None,
+        config: options.Config = None,
+        dataset: options.Dataset = None,
+        validation: options.Validation = None,
+        base_model: options.BaseModel = None,
+        chat_template: options.ChatTemplate = None,
+        output_dir: options.OutputDir = None,
         resume: Annotated[str | None, typer.Option(help="`auto`, or a checkpoint's directory.")] = None,
-        hours: Annotated[float | None, typer.Option(help="Length of the window from now.")] = None,
-        deadline: Annotated[str | None, typer.Option(help="End of the window: 2026-11-23T07:30, or 07:30.")] = None,
-        manual: Annotated[bool, typer.Option("--manual", help="Adjust nothing to the window; warn instead.")] = False,
-        overrides: Annotated[
-            list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one value; repeatable.")
-        ] = None,
+        hours: options.Hours = None,
+        deadline: options.Deadline = None,
+        manual: options.Manual = False,
+        overrides: options.Overrides = None,
         no_tui: Annotated[bool, typer.Option("--no-tui", help="Train in the foreground with plain lines.")] = False,
         json: Annotated[
             bool, typer.Option("--json", help="Like --no-tui, with the journal's records on stdout.")
