@@ -11,7 +11,7 @@ from states.phases import ExitCode
 
 def test_a_person_in_a_hurry_cuts_the_examination_short_and_gets_the_model(bench) -> None:
     """The order comes between two bins."""
-    bench.at("engine.quality.experts.evaluate_bin", lambda: bench.send(Finish()), call=4)
+    bench.at("engine.quality.gated.evaluate_bin", lambda: bench.send(Finish()), call=4)
     assert bench.go() == ExitCode.FINISHED
     assert any(event.task == "examine the experts" for event in bench.events(TaskStarted))
     (stopped,) = bench.events(RunStopped)

@@ -112,7 +112,7 @@ def test_a_machine_that_slows_down_still_judges_the_whole_validation_set_in_time
 
     clock.costing(bench, STEP, lambda: steps.append(True) or 0.6 * factor())
     clock.costing(bench, BIN, lambda: 2.0 * factor())
-    clock.costing(bench, "engine.quality.experts.evaluate_bin", lambda: 0.2 * factor())
+    clock.costing(bench, "engine.quality.gated.evaluate_bin", lambda: 0.2 * factor())
     long = ("training.num_train_epochs=50", "training.warmup_steps=0", "safety.enable_early_stopping=false")
     small = ("training.bin_tokens=128", "training.max_length=128", "training.eval_steps=10")
     bench.monkeypatch.setattr("engine.training.trainer.eval_subset", lambda examples, *_: examples[:1])
