@@ -6,6 +6,7 @@ it can tell damage from content. Gzip is used only where a sample shows that it 
 
 from __future__ import annotations
 
+import filecmp
 import gzip
 import hashlib
 import io
@@ -44,6 +45,8 @@ class Archived:
     files: int
     content_bytes: int
     compressed: bool
+    written: bool
+    """False where the same archive was there already."""
 
 
 def compresses(members: Sequence[Member]) -> bool:
@@ -58,15 +61,18 @@ def compresses(members: Sequence[Member]) -> bool:
 
 
 def write_archive(
-    members: Sequence[Member], target: Path, *, top: str, compressed: bool, progressed: Progress
+    members: Sequence[Member], target: Path, *, top: str, compressed: bool, wished: bool = True, progressed: Progress
 ) -> Archived:
     """Write `members` under the folder `top` into `target`, read it back, and only then give it its name.
+
+    No file is ever replaced. Where `target` is not what a person wished for, only a usual name, an archive of the same
+    bytes there counts as this one, and beside one of other bytes this one has its hash in its name.
 
     Raises:
         UsageError: the target exists, the disk is full, or what was read back is not what was written.
     """
-    if target.exists():
-        raise UsageError(f"{target} exists. Name another file with --output.")
+    if wished and target.exists():
+        raise _taken(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
@@ -86,7 +92,9 @@ def write_archive(
         _check(staged, listing, top, progressed)
         digest = sha256_of(staged)
         size = staged.stat().st_size
-        staged.rename(target)
+        path, written = _settle(
+            staged, [target] if wished else [target.with_name(n) for n in names(target.name, digest)]
+        )
     except OSError as error:
         staged.unlink(missing_ok=True)
         raise UsageError(
@@ -97,13 +105,47 @@ def write_archive(
         staged.unlink(missing_ok=True)
         raise
     return Archived(
-        path=target,
+        path=path,
         bytes=size,
         sha256=digest,
         files=len(members),
         content_bytes=sum(each["bytes"] for each in listing["files"].values()),
         compressed=compressed,
+        written=written,
     )
+
+
+def names(usual: str, sha256: str) -> tuple[str, str]:
+    """What an archive may be called: as usual, or with its hash where another one has that name."""
+    ending = next(each for each in (".tar.gz", ".tar") if usual.endswith(each))
+    return usual, f"{usual.removesuffix(ending)}-{sha256[:8]}{ending}"
+
+
+def _settle(staged: Path, places: Sequence[Path]) -> tuple[Path, bool]:
+    """Give a whole archive the first name that is free or has the same bytes; returns it and whether it was free."""
+    for path in places:
+        try:
+            # Unlike a rename, a link never takes another file's place.
+            os.link(staged, path)
+        except FileExistsError:
+            if not (path.is_file() and filecmp.cmp(staged, path, shallow=False)):
+                continue
+            free = False
+        except OSError:
+            # A file system without links.
+            if path.exists():
+                raise
+            staged.rename(path)
+            return path, True
+        else:
+            free = True
+        staged.unlink()
+        return path, free
+    raise _taken(places[-1])
+
+
+def _taken(path: Path) -> UsageError:
+    return UsageError(f"{path} exists, and a backup never takes another file's place. Name another with --output.")
 
 
 def _listing(members: Sequence[Member], progressed: Progress) -> dict[str, Any]:

@@ -148,9 +148,9 @@ def backup(
 ) -> None:
     """Pack a run into one archive, read it back, and upload it if asked. Without conversations unless asked."""
     from engine.quality.subject import find_subject
-    from engine.release.archive import compresses, write_archive
+    from engine.release.archive import compresses, names, write_archive
     from engine.release.contents import members
-    from engine.release.remote import client, parse, upload
+    from engine.release.remote import client, parse, reach, upload
 
     subject = find_subject(find_run(run).path)
     os.umask(0o077)
@@ -161,21 +161,25 @@ def backup(
     compressed = output.name.endswith("gz") if output and output.name.endswith(("gz", ".tar")) else compresses(files)
     name = f"{source.name}_{time.strftime('%Y%m%d', time.gmtime())}{'.tar.gz' if compressed else '.tar'}"
     target = output or Path.cwd() / name
-    if target.exists():
-        raise UsageError(f"{target} exists. Name another file with --output.")
+    if place:
+        reach(s3, place, target.name)
     progressed = _progress()
-    made = write_archive(files, target, top=source.name, compressed=compressed, progressed=progressed)
-    url, sent = (
-        upload(s3, target, place, made.sha256, read_back=not no_read_back, progressed=progressed)
-        if place
-        else ("", False)
+    made = write_archive(
+        files, target, top=source.name, compressed=compressed, wished=output is not None, progressed=progressed
     )
+    url, sent = "", False
+    if place:
+        called = (target.name,) if output else names(target.name, made.sha256)
+        url, sent = upload(
+            s3, made.path, place, made.sha256, names=called, read_back=not no_read_back, progressed=progressed
+        )
     if as_json:
         _print_json(
             {
                 "archive": str(made.path),
                 "bytes": made.bytes,
                 "sha256": made.sha256,
+                "written": made.written,
                 "files": made.files,
                 "content_bytes": made.content_bytes,
                 "compressed": made.compressed,
@@ -187,7 +191,7 @@ def backup(
         return
     packed = "gzip" if made.compressed else "not compressed, as that would gain less than a tenth"
     typer.echo(f"{made.path}: {made.files} files, {size(made.content_bytes)} in {size(made.bytes)} ({packed})")
-    typer.echo(f"sha256 {made.sha256}, read back and compared")
+    typer.echo(f"sha256 {made.sha256}, {'read back and compared' if made.written else 'was there already'}")
     if url:
         how = "size and recorded hash compared" if no_read_back else "fetched and hashed"
         typer.echo(f"{url}: {'uploaded' if sent else 'was there already'}, {how}")

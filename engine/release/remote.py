@@ -1,4 +1,4 @@
-"""A backup in S3-compatible storage: uploaded in parts, then proven to be there by its hash.
+"""A backup in S3-compatible storage: uploaded in parts, then proven to be there by its hash; it replaces nothing.
 
 Newer clients send checksums by default that several S3-compatible stores refuse; ours are sent only where a store asks
 for them, and the SHA-256 of the whole file travels as metadata.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from configs.errors import UsageError
 from engine.release.archive import Progress
+from engine.release.sending import send
 from engine.release.sums import CHUNK
 from states.text import one_line
 
@@ -34,6 +35,10 @@ class Place:
     def key(self, name: str) -> str:
         """Of an object."""
         return f"{self.prefix.strip('/')}/{name}" if self.prefix.strip("/") else name
+
+    def url(self, name: str) -> str:
+        """Of an object, as a person writes it."""
+        return f"s3://{self.bucket}/{self.key(name)}"
 
 
 def parse(url: str) -> Place:
@@ -62,31 +67,62 @@ def client(endpoint: str | None) -> Any:
         return boto3.client("s3", endpoint_url=endpoint, config=settings)
 
 
+class Taken(UsageError):  # noqa: N818  (what was found)
+    """An object of that name is there, and it is another one."""
+
+
+def reach(s3: Any, place: Place, name: str) -> None:
+    """Ask the store about an object, so that missing rights are told before hours of packing; raises `UsageError`."""
+    with _told(place.url(name)):
+        _recorded(s3, place.bucket, place.key(name))
+
+
 def upload(
-    s3: Any, path: Path, place: Place, sha256: str, *, read_back: bool, progressed: Progress
+    s3: Any, path: Path, place: Place, sha256: str, *, names: Sequence[str], read_back: bool, progressed: Progress
 ) -> tuple[str, bool]:
     """Upload a file and make sure of it; returns its URL and whether it had to be sent.
 
-    An object of the same size and hash is not sent again. With `read_back` all of it is fetched and hashed; else size
-    and recorded hash are compared, which a store that lost bytes could still answer.
+    It gets the first of `names` that is free or holds the same size and hash; in the latter case nothing is sent. With
+    `read_back` all of it is fetched and hashed; else size and recorded hash are compared, which a store that lost bytes
+    could still answer. An object that is there is never replaced.
+
+    Raises:
+        Taken: other objects have all of `names`.
+        UsageError: the store cannot be reached, refuses, or does not hold what was sent.
     """
-    key, size = place.key(path.name), path.stat().st_size
-    url = f"s3://{place.bucket}/{key}"
+    for name in names:
+        try:
+            return _upload(s3, path, place, name, sha256, read_back=read_back, progressed=progressed)
+        except Taken:
+            if name == names[-1]:
+                raise
+    raise AssertionError("no name to upload under")
+
+
+def _upload(
+    s3: Any, path: Path, place: Place, name: str, sha256: str, *, read_back: bool, progressed: Progress
+) -> tuple[str, bool]:
+    key, url, mine = place.key(name), place.url(name), (path.stat().st_size, sha256)
     with _told(url):
-        sent = _recorded(s3, place.bucket, key) != (size, sha256)
-        if sent:
-            done = 0
-
-            def moved(count: int) -> None:
-                nonlocal done
-                done += count
-                progressed("upload", done, size)
-
-            s3.upload_file(str(path), place.bucket, key, ExtraArgs={"Metadata": {HASH: sha256}}, Callback=moved)
-        if _recorded(s3, place.bucket, key) != (size, sha256):
-            raise UsageError(f"{url} is not what was sent: its size or hash differs. Upload it again.")
-        if read_back and _hash(s3, place.bucket, key, size, progressed) != sha256:
-            raise UsageError(f"{url} reads back with another hash than the backup's. Upload it again.")
+        there, sent = _recorded(s3, place.bucket, key), False
+        if there is None:
+            sent = send(s3, path, place.bucket, key, {HASH: sha256}, lambda done: progressed("upload", done, mine[0]))
+            there = _recorded(s3, place.bucket, key)
+        if sent and there != mine:
+            raise UsageError(
+                f"{url} is not what was sent: its size or recorded hash differs. Look at it, remove it there, and give "
+                "the same command again."
+            )
+        if there != mine:
+            raise Taken(
+                f"{url} is there and is another object, which is not overwritten. Name this one otherwise with "
+                f"--output, or give another prefix with --to. The backup is on this disk, as {path}."
+            )
+        if read_back and _hash(s3, place.bucket, key, mine[0], progressed) != sha256:
+            raise UsageError(
+                f"{url} reads back with another hash than the backup's, so the store has damaged it. Remove it there "
+                f"and upload {path} again."
+            )
     return url, sent
 
 
