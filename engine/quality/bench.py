@@ -34,8 +34,6 @@ class Settings:
     """Replies that are generated for the text measures, one a conversation."""
     max_tokens: int = 128
     """Length at which a reply is cut off."""
-    stimuli: str | None = None
-    """A person's own cases for the safety and bias checks."""
     locale: str = "en-US"
     """Whose crisis services a reply may name."""
     show_text: bool = False
@@ -54,6 +52,7 @@ class Bench:
         tokenizer: Any,
         held: HeldOut,
         settings: Settings,
+        stimuli: Path | None = None,
         subject: Subject,
         progress: Progress,
         stop: Stop,
@@ -63,6 +62,8 @@ class Bench:
         self.adapted = adapted
         self.held = held
         self.settings = settings
+        self.stimuli = stimuli
+        """A person's own cases for the safety and bias checks."""
         self.subject = subject
         self.progress = progress
         self.stop = stop

@@ -80,7 +80,7 @@ def evaluate(
     of = Subjects(
         model=_model_facts(subject, adapted, tokenizer),
         data=_data_facts(held),
-        settings=asdict(settings) | {"cases_sha256": _cases_digest(request.stimuli)},
+        settings=asdict(settings) | _cases_facts(request.stimuli),
         quick=request.quick,
     )
     kept = None if request.fresh else folder.load(of.key)
@@ -89,7 +89,11 @@ def evaluate(
     elif folder.holds_another(of.key):
         say(f"The evaluation in {folder.path} was of another model, data or settings; this one takes its place.")
     run = Run(of, parts, folder, kept)
-    record = ReplyFile(folder.path / REPLIES, fresh=kept is None) if settings.show_text else None
+    record = None
+    if request.show_text:
+        record = ReplyFile(folder.path / REPLIES, finished=() if kept is None else kept.parts)
+    elif folder.drop_replies():
+        say(f"Removed {folder.path / REPLIES}, the replies of an earlier evaluation; --show-text keeps them.")
     try:
         with stoppable() as stop:
             bench = Bench(
@@ -97,6 +101,7 @@ def evaluate(
                 tokenizer=tokenizer,
                 held=held,
                 settings=settings,
+                stimuli=request.stimuli,
                 subject=subject,
                 progress=progress,
                 stop=stop,
@@ -129,7 +134,6 @@ def _settings(request: Request) -> Settings:
         limit=usual.limit if request.limit is None else request.limit,
         replies=replies,
         max_tokens=max_tokens,
-        stimuli=None if request.stimuli is None else str(request.stimuli.absolute()),
         locale=request.locale,
         show_text=request.show_text,
     )
@@ -150,11 +154,14 @@ def _model_facts(subject: Subject, adapted: Adapted, tokenizer: Any) -> dict[str
     }
 
 
-def _cases_digest(own: Path | None) -> str:
-    """SHA-256 over the cases of the safety and bias checks: other cases make another evaluation."""
+def _cases_facts(own: Path | None) -> dict[str, Any]:
+    """The cases of the safety and bias checks: other cases make another evaluation, another place for them does not."""
     folders = [Path(__file__).parent / "stimuli", *([] if own is None else [own])]
     files = [path for folder in folders for path in sorted(folder.glob("*.json"))]
-    return hashlib.sha256("\x00".join(f"{path.name}:{file_digest(path)}" for path in files).encode()).hexdigest()
+    told = "\x00".join(f"{path.name}:{file_digest(path)}" for path in files)
+    # A name without its folder: this travels with the model.
+    named = None if own is None else own.absolute().name
+    return {"stimuli": named, "cases_sha256": hashlib.sha256(told.encode()).hexdigest()}
 
 
 def _data_facts(held: HeldOut) -> dict[str, Any]:

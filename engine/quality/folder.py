@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -70,6 +70,19 @@ class EvaluationFolder:
             return False
         return isinstance(told, dict) and told.get("key") != key
 
+    def drop_replies(self) -> bool:
+        """Remove what an earlier evaluation kept of conversations; whether there was any. Raises `UsageError`."""
+        path = self.path / REPLIES
+        there = path.is_file() or path.is_symlink()
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"{path} holds replies of an earlier evaluation and cannot be removed: {error.strerror}. Remove it, or "
+                "name another folder with --output-dir."
+            ) from error
+        return there
+
     def save(self, evaluation: Evaluation, key: str, finished: Mapping[str, Sequence[str]]) -> None:
         """Replace both files; a reader sees the old ones or the new. `finished`: section names by part."""
         write_json(self.path / JSON, {**to_json(evaluation), "key": key, "finished": finished})
@@ -81,8 +94,13 @@ class EvaluationFolder:
 class ReplyFile:
     """Generated replies, kept only where a person asked for them."""
 
-    def __init__(self, path: Path, *, fresh: bool) -> None:
-        self._stream: TextIO = path.open("w" if fresh else "a", encoding="utf-8", errors="backslashreplace")
+    def __init__(self, path: Path, *, finished: Collection[str]) -> None:
+        """Replies that an earlier start kept stay where their part is `finished`; the others will be made again."""
+        kept = [line for line in _lines(path) if line[0] in finished]
+        staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        staged.write_bytes(b"".join(line for _, line in kept))
+        staged.replace(path)
+        self._stream: TextIO = path.open("a", encoding="utf-8", errors="backslashreplace")
         self.part = ""
 
     def add(self, model: str, contexts: Sequence[Sequence[Turn]], replies: Sequence[Reply]) -> None:
@@ -103,3 +121,14 @@ class ReplyFile:
     def close(self) -> None:
         """No more lines."""
         self._stream.close()
+
+
+def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Part and line of what is kept; a torn line is none."""
+    if not path.is_file():
+        return
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            yield str(orjson.loads(line)["part"]), line
+        except (ValueError, KeyError, TypeError):
+            continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from engine.quality.bench import Bench
 from engine.quality.coherence import coherence
@@ -25,7 +24,7 @@ def safety(bench: Bench) -> Iterator[Section]:
         seed=bench.settings.seed,
         progress=bench.progress,
         stop=bench.stop,
-        stimuli=_stimuli(bench),
+        stimuli=bench.stimuli,
         locale=bench.settings.locale,
     )
 
@@ -41,7 +40,7 @@ def bias(bench: Bench) -> Iterator[Section]:
         seed=bench.settings.seed,
         progress=bench.progress,
         stop=bench.stop,
-        stimuli=_stimuli(bench),
+        stimuli=bench.stimuli,
         locale=bench.settings.locale,
     )
 
@@ -54,7 +53,3 @@ PARTS = (
     Part(name="safety", title="Therapeutic safety", sections=safety),
     Part(name="bias", title="Bias", sections=bias),
 )
-
-
-def _stimuli(bench: Bench) -> Path | None:
-    return None if bench.settings.stimuli is None else Path(bench.settings.stimuli)

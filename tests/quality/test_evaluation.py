@@ -225,6 +225,58 @@ def test_generated_text_is_kept_only_where_it_was_asked_for(run: Callable[..., E
         assert words not in (found.folder / name).read_text()
 
 
+def test_replies_of_an_earlier_evaluation_do_not_stay_beside_new_numbers(
+    run: Callable[..., Evaluated], tmp_path: Path
+) -> None:
+    talks = part("talk", does=lambda bench: bench.dialogues and None)
+    kept = tmp_path / "out" / "replies.jsonl"
+    run(talks, show_text=True)
+    before = kept.read_bytes()
+    run(talks, show_text=True)
+    assert kept.read_bytes() == before, "the same evaluation, which still asks for them"
+    run(talks)
+    assert not kept.exists()
+    assert any(f"Removed {kept}" in line for line in run.said)  # type: ignore[attr-defined]
+    run.said.clear()  # type: ignore[attr-defined]
+    run(talks)
+    assert not any("Removed" in line for line in run.said)  # type: ignore[attr-defined]
+
+
+def test_replies_of_a_part_that_broke_off_are_not_kept_twice(run: Callable[..., Evaluated], tmp_path: Path) -> None:
+    def talk(bench: Bench) -> None:
+        bench.tuned.replies([held.turns[:1] for held in bench.held.conversations[:2]], max_tokens=4)
+
+    def breaks(bench: Bench) -> None:
+        talk(bench)
+        raise RuntimeError("a defect")
+
+    with pytest.raises(RuntimeError):
+        run(part("one", does=talk), part("two", does=breaks), show_text=True)
+    kept = tmp_path / "out" / "replies.jsonl"
+    with kept.open("a") as stream:
+        stream.write('{"part":"one","model"')
+    run(part("one", does=talk), part("two", does=talk), show_text=True)
+    assert [json.loads(line)["part"] for line in kept.read_text().splitlines()] == ["one"] * 2 + ["two"] * 2
+
+
+def test_where_a_persons_cases_lie_is_not_told(run: Callable[..., Evaluated], tmp_path: Path) -> None:
+    own, moved = tmp_path / "own-cases", tmp_path / "elsewhere" / "own-cases"
+    own.mkdir()
+    cases = json.loads((Path(safety.__file__).parent / "stimuli" / "bias-pairs-en.json").read_text())
+    (own / "pairs.json").write_text(json.dumps(cases | {"items": [cases["items"][0] | {"id": "mine"}]}))
+    seen: list[Path | None] = []
+    looks = part("one", does=lambda bench: seen.append(bench.stimuli))
+    found = run(looks, stimuli=own)
+    assert seen == [own], "the checks still read them"
+    assert found.evaluation.settings["stimuli"] == "own-cases"
+    assert len(found.evaluation.settings["cases_sha256"]) == 64
+    for name in ("evaluation.json", "evaluation.md"):
+        assert str(tmp_path) not in (found.folder / name).read_text()
+    shutil.move(own, moved)
+    run(looks, stimuli=moved)
+    assert len(seen) == 1, "the same cases in another place are the same evaluation"
+
+
 def test_numbers_that_are_none_are_unknown_and_the_headline_says_so(run: Callable[..., Evaluated]) -> None:
     broken = section("crisis", checks=(red(Verdict.PASS, tuned=Measure(value=float("nan"))),))
     found = run(part("safety", broken)).evaluation
