@@ -24,7 +24,7 @@ from engine.training.choose import Choice, choose
 from engine.training.launch import Launch
 from engine.training.main import run_engine
 from states.commands import Command, Reply
-from states.events import Event
+from states.events import Event, RunFailed
 from states.phases import ExitCode
 from states.reducer import fold
 from states.view import RunView
@@ -86,6 +86,8 @@ class Bench:
         code = run_engine(self.choose(**choice), quiet=True)
         for thread in self.threads:
             thread.join(PATIENCE_S)
+        for failure in self.events(RunFailed) if code == ExitCode.ERROR else ():
+            print(failure.message, failure.traceback, sep="\n")  # shown with a test that did not expect it
         return code
 
     def go_until(self, call: int, target: str = STEP, **choice: Any) -> None:

@@ -65,8 +65,17 @@ def start(run: Path, base: Path, dataset: Path, resume: str | None = None):
         "training.max_training_hours=1",
         "safety.max_training_hours=1",
     )
+    # By hand, so that no adjustment to the measured speed moves the evaluations.
     return choose(
-        Choice(output_dir=run, base_model=str(base), dataset=dataset, overrides=overrides, resume=resume, hours=None)
+        Choice(
+            output_dir=run,
+            base_model=str(base),
+            dataset=dataset,
+            overrides=overrides,
+            resume=resume,
+            hours=None,
+            manual=True,
+        )
     )
 
 
