@@ -7,6 +7,7 @@ inside the save of step N). SIGKILL leaves no chance to clean up, like a machine
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -38,13 +39,14 @@ def at_step(number: int) -> None:
 
 def in_save(step: int, operation: int) -> None:
     count = 0
+    of_this_step = re.compile(rf"-{step}\b")  # whatever the chance letters of a staging folder begin with
 
     def counted(name: str) -> None:
         original = getattr(files.Files, name)
 
         def method(self, *args, **rest):  # type: ignore[no-untyped-def]
             nonlocal count
-            if any(f"-{step}" in str(arg) for arg in args):
+            if any(of_this_step.search(str(arg)) for arg in args):
                 count += 1
                 if count == operation:
                     die()
