@@ -116,6 +116,11 @@ def _recorded_base(folder: Path) -> str:
         raise ConfigError(
             f"{folder / CONFIG} does not say on which base the adapter was trained. Name it with --base-model."
         )
+    if "/" not in named and not Path(named).is_dir():
+        raise ConfigError(
+            f"{folder / CONFIG} calls the base {named!r}, without saying where it is. Name its folder or hub id with "
+            "--base-model."
+        )
     return named
 
 

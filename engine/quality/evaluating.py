@@ -14,7 +14,10 @@ import torch
 from configs.errors import UsageError
 from engine.model.adapters import Adapted
 from engine.model.export import CONFIG, EXPERTS, STANDARD, template_digest
+from engine.model.fingerprint import fingerprint
 from engine.model.headers import read_json
+from engine.model.load import fetch
+from engine.model.resolve import resolve
 from engine.model.routed import find_adapter
 from engine.quality.bench import QUICK, Bench, Settings, file_digest
 from engine.quality.collect import load as load_stimuli
@@ -27,6 +30,7 @@ from engine.quality.parts import PARTS
 from engine.quality.speaker import Progress
 from engine.quality.stopping import stoppable
 from engine.quality.subject import Subject, find_subject
+from states.portable import portable_name
 
 _MAX_REPLIES = 100_000
 
@@ -78,7 +82,7 @@ def evaluate(
     )
     progress("load the model", 1, 1)
     of = Subjects(
-        model=_model_facts(subject, adapted, tokenizer),
+        model=_model_facts(subject, adapted, tokenizer, request.base_model),
         data=_data_facts(held),
         settings=asdict(settings) | _cases_facts(request.stimuli),
         quick=request.quick,
@@ -139,11 +143,14 @@ def _settings(request: Request) -> Settings:
     )
 
 
-def _model_facts(subject: Subject, adapted: Adapted, tokenizer: Any) -> dict[str, Any]:
+def _model_facts(subject: Subject, adapted: Adapted, tokenizer: Any, named: str | None) -> dict[str, Any]:
     folder = find_adapter(subject.source)
+    base = named or str(read_json(folder / CONFIG).get("base_model_name_or_path"))
     return {
         "folder": subject.source.absolute().name,
-        "base": str(read_json(folder / CONFIG).get("base_model_name_or_path")),
+        # Its name travels with the model, so that another base of this name is told by its weights.
+        "base": portable_name(base),
+        "base_fingerprint": fingerprint(fetch(resolve(base))),
         "adapter_sha256": file_digest(folder / STANDARD),
         "experts_sha256": file_digest(folder / EXPERTS),
         "template_sha256": template_digest(tokenizer.chat_template),

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from engine.quality.findings import Evaluation
+from states.portable import portable_name
 from states.text import one_line
 from states.wording import number
 
@@ -103,7 +104,7 @@ def _training(info: Mapping[str, Any]) -> list[tuple[str, str]]:
     loss = info.get("final_loss")
     digests = [str(each)[:16] for each in info.get("dataset_sha256", ())]
     rows = [
-        ("base model", inert(info.get("base_model", "unknown"))),
+        ("base model", inert(portable_name(str(info.get("base_model", "unknown"))))),
         ("architecture", f"{inert(info.get('architecture', 'unknown'))}, rank {inert(info.get('lora_rank', '?'))}"),
         ("training conversations", _count(info.get("dataset_size"))),
         ("training data, SHA-256", ", ".join(f"`{each}...`" for each in digests if each.isalnum()) or "not recorded"),

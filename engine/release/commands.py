@@ -19,6 +19,9 @@ from states.wording import number, size
 
 Run = Annotated[Path | None, typer.Argument(metavar="RUN", help="Run directory. Default: the run of this place.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")]
+BaseName = Annotated[
+    str | None, typer.Option(metavar="NAME", help="What the files say their base is, such as its hub id.")
+]
 License = Annotated[
     str | None, typer.Option("--license", metavar="ID", help="Licence identifier for the card, such as apache-2.0.")
 ]
@@ -45,9 +48,7 @@ def export(
         bool, typer.Option("--no-measure", help="Write routed, average and merged without measuring their gaps.")
     ] = False,
     base_model: Annotated[str | None, typer.Option(metavar="MODEL", help="Where the base is, if it moved.")] = None,
-    base_name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What the adapters say their base is, such as its hub id.")
-    ] = None,
+    base_name: BaseName = None,
     license_id: License = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: Json = False,
@@ -80,7 +81,7 @@ def export(
             trained, target, forms, held=held, merge_domain=domain, license_id=license_id, progressed=_progress()
         )
     if as_json:
-        _print_json({"folder": str(target), "artefacts": listed})
+        _print_json({"folder": str(target), "base_model": trained.base_name, "artefacts": listed})
         return
     width = max(len(each["folder"]) for each in listed)
     for each in listed:
@@ -88,6 +89,7 @@ def export(
         typer.echo(
             f"{each['folder']:<{width}}  {active}  loss {number(each['loss'])}  gap {number(each['gap'], '+.4f')}"
         )
+    _tell_base(trained.base_name)
     typer.echo(f"written to {target}")
 
 
@@ -103,6 +105,7 @@ def release(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Tag although there are uncommitted changes.")] = False,
     license_id: License = None,
+    base_name: BaseName = None,
     as_json: Json = False,
 ) -> None:
     """Put the published model under a version: its files with hashes, what it is, and an annotated git tag."""
@@ -117,14 +120,16 @@ def release(
         repository=repository,
         force=force,
         license_id=license_id,
+        base_name=base_name,
     )
     if as_json:
         told = {"folder": str(made.folder), "tag": made.tag, "commit": made.commit, "dirty": made.dirty}
-        _print_json(told | {"files": made.files, "evaluation": made.headline})
+        _print_json(told | {"base_model": made.base, "files": made.files, "evaluation": made.headline})
         return
     typer.echo(f"{made.folder}: {len(made.files)} files; `sha256sum -c SHA256SUMS` there checks them")
     if made.tag:
         typer.echo(f"tag {made.tag} on {made.commit}{' (with uncommitted changes)' if made.dirty else ''}")
+    _tell_base(made.base)
     typer.echo(f"evaluation: {made.headline or 'none; `python run.py evaluate` makes one'}")
 
 
@@ -210,6 +215,11 @@ def restore(
         _print_json({"directory": str(directory), "files": count})
     else:
         typer.echo(f"{directory}: {count} files, every hash as recorded")
+
+
+def _tell_base(name: str) -> None:
+    if "/" not in name:
+        typer.echo(f"base model: {name!r} in its files, without this machine's folder; --base-name states a hub id")
 
 
 def _progress() -> Callable[[str, int, int], None]:

@@ -34,6 +34,7 @@ _PEFT = """```python
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+# BASE is the base model: a folder or a hub id
 model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(BASE), FOLDER)
 tokenizer = AutoTokenizer.from_pretrained(FOLDER)
 ```"""
@@ -43,7 +44,7 @@ import sys
 sys.path.insert(0, FOLDER)  # load_routed.py lies beside the weights; read it, it is short
 from load_routed import load_routed
 
-model, tokenizer = load_routed(FOLDER)
+model, tokenizer = load_routed(FOLDER, BASE)  # the base model: a folder or a hub id
 ```"""
 
 _MERGED = """```python

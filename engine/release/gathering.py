@@ -16,13 +16,14 @@ from engine.quality.opening import open_model
 from engine.quality.subject import Subject
 from engine.release.exporting import Held, Trained
 from engine.release.gathered import read_evaluation, read_info
+from states.portable import portable_name
 
 
 def gather(subject: Subject, *, base: str | None, base_name: str | None, device: str) -> Trained:
     """Load the model; raises `ConfigError` or `UsageError`.
 
-    `base` is where to load the base from, `base_name` what the adapters should say it is called; by default both are
-    what the run recorded.
+    `base` is where to load the base from, by default what the run recorded; `base_name` is what the adapters should say
+    it is called, by default the same, or only its name where that is a folder: they are made to leave this machine.
     """
     folder = find_adapter(subject.source)
     adapted, tokenizer = open_model(subject, base, device=device, chat_template=None)
@@ -30,13 +31,13 @@ def gather(subject: Subject, *, base: str | None, base_name: str | None, device:
     # Only the published model is what model_info.json and an evaluation tell of; a checkpoint is another model.
     published = subject.run == subject.source and folder == subject.source and verify_root(folder, hashes=False).ok
     info = read_info(folder) if published else {"base_model": recorded}
-    if base_name is not None:
-        info |= {"base_model": base_name}
+    called = base_name or portable_name(str(recorded))
+    info |= {"base_model": called}
     return Trained(
         adapted=adapted,
         tokenizer=tokenizer,
         info=info,
-        base_name=base_name or recorded,
+        base_name=called,
         chat_template=read_facts(folder).chat_template,
         evaluation=read_evaluation(folder) if published else None,
         title=(subject.source if published or subject.run is None else subject.run).absolute().name,

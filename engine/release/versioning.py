@@ -1,7 +1,7 @@
 """A release: the published model under a version, with everything that says what it is, and a tag in git.
 
 The folder is staged and renamed, the tag is made in between: a release that is there is whole, and its tag names the
-hash of its list of hashes. No conversation is part of it.
+hash of its list of hashes. No conversation is part of it, and no path of this machine.
 """
 
 from __future__ import annotations
@@ -17,16 +17,21 @@ from typing import Any
 from configs.errors import ConfigError, UsageError
 from engine.checkpoint.manifest import MANIFEST
 from engine.checkpoint.root import verify_root
-from engine.quality.findings import Evaluation
+from engine.model.headers import read_json
+from engine.quality.findings import Evaluation, from_json, to_json
+from engine.quality.folder import TEXT
+from engine.quality.markdown import markdown
 from engine.release.card import model_card
 from engine.release.gathered import INFO, read_evaluation, read_info
 from engine.release.repository import Repository, check_tag, drop_tag, find_repository, make_tag
 from engine.release.sums import SUMS, hash_folder, sha256_of, sums_text
 from engine.run.rundir import write_json
+from states.portable import portable_any, portable_name
 from states.wording import number
 
 VERSION = re.compile(r"\d+(\.\d+){1,2}([-+][0-9A-Za-z][0-9A-Za-z.-]*)?")
 CARD = "README.md"
+CONFIG = "adapter_config.json"
 BESIDE = (
     "training_report.pdf",
     "training_report.html",
@@ -50,6 +55,8 @@ class Released:
     """Name -> SHA-256."""
     headline: str | None
     """Of its evaluation."""
+    base: str
+    """What its files call the base model."""
 
 
 def release(
@@ -61,6 +68,7 @@ def release(
     repository: Path | None = None,
     force: bool = False,
     license_id: str | None = None,
+    base_name: str | None = None,
 ) -> Released:
     """Release the published model of `run`.
 
@@ -72,6 +80,7 @@ def release(
         repository: where; by default the repository around the working directory.
         force: tag although there are changes that no commit holds.
         license_id: for the card's metadata.
+        base_name: what the files say their base is called; by default what the run says, a folder without its path.
 
     Raises:
         ConfigError: the model is not whole.
@@ -94,10 +103,11 @@ def release(
     if tagged:
         _may_tag(found, tag, force=force)
     evaluation = read_evaluation(run)
+    base = base_name or portable_name(str(read_info(run).get("base_model", "unknown")))
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
-        files = _fill(staging, run, tuple(verdict.manifest.files), version, found, evaluation, license_id)
+        files = _fill(staging, run, tuple(verdict.manifest.files), version, found, evaluation, license_id, base)
         if found is not None:
             make_tag(found, tag, _message(run, version, staging, evaluation))
         try:
@@ -116,6 +126,7 @@ def release(
         dirty=bool(found and found.dirty),
         files=files,
         headline=evaluation.headline if evaluation else None,
+        base=base,
     )
 
 
@@ -146,6 +157,7 @@ def _fill(
     found: Repository | None,
     evaluation: Evaluation | None,
     license_id: str | None,
+    base: str,
 ) -> dict[str, str]:
     for name in (*published, *BESIDE):
         source = run / name
@@ -153,9 +165,18 @@ def _fill(
             continue  # it was of another model
         if source.is_file() and not source.is_symlink() and name not in {INFO, CARD, MANIFEST}:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, folder / name)
+            if name == CONFIG:
+                write_json(folder / name, read_json(source) | {"base_model_name_or_path": base})
+            elif name in BESIDE and source.suffix == ".json":
+                write_json(folder / name, portable_any(read_json(source), _paths(run)))
+            elif name == f"evaluation/{TEXT}" and evaluation is not None:
+                told = portable_any(to_json(evaluation), _paths(run))
+                (folder / name).write_text(markdown(from_json(told)), encoding="utf-8")
+            else:
+                shutil.copyfile(source, folder / name)
     info: dict[str, Any] = {
         **read_info(run),
+        "base_model": base,
         "name": run.name,
         "version": version,
         "released": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -183,6 +204,11 @@ def _fill(
     return hashes
 
 
+def _paths(run: Path) -> list[str]:
+    """Places on this machine that the files of a run may name."""
+    return [str(run), str(run.parent), str(read_info(run).get("base_model", ""))]
+
+
 def _what(info: dict[str, Any]) -> str:
     routing = info.get("routing")
     active = isinstance(routing, dict) and routing.get("active") is True
@@ -202,8 +228,8 @@ def _usage(info: dict[str, Any]) -> str:
     routing = info.get("routing")
     if isinstance(routing, dict) and routing.get("active") is True:
         text += (
-            " The routed model: `from engine.model.routed import load_routed; model, tokenizer = load_routed(FOLDER)`,"
-            " or `python run.py export` for a folder that loads without Stint."
+            " The routed model: `from engine.model.routed import load_routed; model, tokenizer = "
+            "load_routed(FOLDER, BASE)`, or `python run.py export` for a folder that loads without Stint."
         )
     return text
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from engine.report.document import Advices, Notice, Report, Section
@@ -16,18 +17,27 @@ from engine.report.sections.timing import time, timeline
 from engine.report.sections.training import training
 from engine.report.verdict import LOSS_TARGET, PERPLEXITY_TARGET, verdict
 from engine.report.words import instant
+from states.portable import portable, portable_name
 from states.text import one_line
 from states.wording import perplexity
 
 
 def compose(story: Story) -> Report:
-    """Return the whole document. A journal without records gives one paragraph and nothing else."""
+    """Return the whole document. A journal without records gives one paragraph and nothing else.
+
+    A report is handed on, so no path in it says where on somebody's machine a file lies.
+    """
     story = _readable(story)
+    told: Report = _portable(_compose(story), _known_paths(story))
+    return told
+
+
+def _compose(story: Story) -> Report:
     view = story.view
     title = f"Training report: {story.name}"
     if view.seq < 0:
         return Report(title=title, subtitle="", verdict=verdict(story), sections=(), summary=_summary(story))
-    base = "/".join(view.model.base_model.rstrip("/").split("/")[-2:]) if view.model else ""
+    base = portable_name(view.model.base_model) if view.model else ""
     told = [f"run {one_line(view.identity.run_id, 40)}", f"as of {instant(view.wall)}"]
     if base:
         told.insert(1, one_line(f"base {base}", 80))
@@ -52,6 +62,27 @@ def compose(story: Story) -> Report:
         sections=tuple(each for each in chapters if each is not None),
         summary=_summary(story),
     )
+
+
+def _known_paths(story: Story) -> frozenset[str]:
+    sections = (each for each in story.view.config.values() if isinstance(each, Mapping))
+    values = [value for section in sections for value in section.values()]
+    values += [story.view.model.base_model] if story.view.model else []
+    values += story.beside.evaluation.model.values() if story.beside.evaluation else []
+    return frozenset(value for value in values if isinstance(value, str) and value.startswith(("/", "~/")))
+
+
+def _portable(value: Any, known: frozenset[str]) -> Any:
+    """The same document with all its texts portable."""
+    if isinstance(value, str):
+        return portable(value, known) if type(value) is str and "/" in value else value
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{each.name: _portable(getattr(value, each.name), known) for each in fields(value)})
+    if isinstance(value, tuple):
+        return tuple(_portable(each, known) for each in value)
+    if isinstance(value, Mapping):
+        return {name: _portable(each, known) for name, each in value.items()}
+    return value
 
 
 def _readable(story: Story) -> Story:

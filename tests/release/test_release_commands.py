@@ -24,6 +24,15 @@ def test_a_run_is_exported_with_its_gaps(typed: Typed, finished_run: Path, tmp_p
     assert told["routed"]["loss"] == pytest.approx(info["final_loss"], abs=1e-4)
     assert told["average"]["gap"] == pytest.approx(told["average"]["loss"] - told["routed"]["loss"])
     assert json.loads((tmp_path / "out" / "export.json").read_text())["artefacts"] == list(told.values())
+    base = info["base_model"]
+    assert base.startswith("/")
+    for path in (tmp_path / "out").rglob("*.*"):
+        assert path.is_dir() or base.encode() not in path.read_bytes(), "where the base lies is nobody else's business"
+    again = ("infer", "--model-path", tmp_path / "out" / "routed", "--prompt", "hello", "--max-tokens", 2)
+    refused = typed(*again)
+    assert refused.code == 2
+    assert "--base-model" in refused.err
+    assert typed(*again, "--base-model", base).code == 0
     assert (tmp_path / "out").stat().st_mode & 0o077 == 0
 
 

@@ -14,8 +14,11 @@ import pytest
 
 from configs.errors import ConfigError, UsageError
 from engine.quality.findings import Evaluation, to_json
+from engine.quality.folder import EvaluationFolder
 from engine.release.sums import sha256_of
 from engine.release.versioning import release
+from engine.report.write import write_report
+from engine.run.rundir import RunDir
 
 
 @pytest.fixture
@@ -67,6 +70,35 @@ def test_a_release_holds_what_the_users_document_names(run: Path, repository: Pa
         assert sha256_of(made.folder / name) == facts["sha256"]
     assert (made.folder / "moe_layers.safetensors").read_bytes() == (run / "moe_layers.safetensors").read_bytes()
     assert "conversations" not in " ".join(made.files)
+
+
+def _told_of(folder: Path, *places: Path | str) -> list[str]:
+    """Files that name one of the places."""
+    wanted = [str(place).encode() for place in places]
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return [path.name for path in files if any(each in path.read_bytes() for each in wanted)]
+
+
+def test_nothing_in_a_release_says_where_on_this_machine_anything_lies(run: Path) -> None:
+    base = json.loads((run / "model_info.json").read_text())["base_model"]
+    assert base.startswith("/")
+    names = {"adapter_sha256": "adapter_model.safetensors", "experts_sha256": "moe_layers.safetensors"}
+    model = {"base": base} | {key: sha256_of(run / name) for key, name in names.items()}
+    evaluation = Evaluation(wall=1.0, seconds=1.0, quick=False, model=model)
+    folder = EvaluationFolder(run / "evaluation")
+    folder.open()
+    folder.save(evaluation, "key", {})
+    write_report(RunDir(run))
+    assert _told_of(run / "evaluation", base), "as an older version wrote it"
+    made = release(run, "1.0", tagged=False)
+    config = json.loads((run / "config.resolved.json").read_text())["training"]
+    assert {"training_report.html", "evaluation/evaluation.md", "adapter_config.json"} < set(made.files)
+    assert _told_of(made.folder, base, run, Path(base).parent, config["output_dir"], config["dataset"]) == []
+    assert made.base == Path(base).name
+    assert json.loads((made.folder / "adapter_config.json").read_text())["base_model_name_or_path"] == made.base
+    named = release(run, "1.1", tagged=False, base_name="owner/base")
+    assert json.loads((named.folder / "adapter_config.json").read_text())["base_model_name_or_path"] == "owner/base"
+    assert "base_model: owner/base" in (named.folder / "README.md").read_text()
 
 
 def test_coreutils_agree_with_its_hashes(run: Path) -> None:

@@ -102,6 +102,22 @@ def test_foreign_text_is_inert_in_the_web_page(report_of: Any, hostile_report: A
     assert not set(page) & {"\x1b", "\x07", "\u202e"}
 
 
+def test_no_page_says_where_on_the_machine_anything_lies(tmp_path: Path, tale: Any, evaluation: Any) -> None:
+    home = "/home/Jane Doe"
+    run = tale()
+    run.config["training"] |= {"base_model": f"{home}/bases/big one", "dataset": f"{home}/talks.json"}
+    run.open().prepare()
+    run.say(e.MessageLogged(level="ERROR", logger="stint", text=f"{home}/talks.json: row 3; also /srv/other/file.json"))
+    folder = run.steps(1, 20).fail(20, "OSError", f"{home}/bases/big one is gone").write(tmp_path / "run")
+    evaluation(folder)
+    told = compose(gather(RunDir(folder)))
+    for page in (render_html(told), dump(told).decode()):
+        assert "Jane" not in page
+        assert "/srv" not in page
+        for name in ("big one", "talks.json", "file.json"):
+            assert name in page
+
+
 def test_foreign_text_is_inert_in_the_pdf(hostile_report: Any) -> None:
     body = render_pdf(hostile_report)
     assert body.startswith(b"%PDF")

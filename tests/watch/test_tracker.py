@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -105,6 +106,22 @@ STOPPED = e.RunStopped(
     best_loss=1.5,
     best_step=10,
 )
+
+
+def test_where_files_lie_on_this_machine_is_not_uploaded(rundir: RunDir, record: Recorder) -> None:
+    wandb = FakeWandb()
+    sink = tracker(rundir, wandb)
+    opening = [
+        replace(event, config={"training": {"dataset": "/home/jane/talks.json", "learning_rate": 3e-4}})
+        if isinstance(event, e.RunConfigured)
+        else event
+        for event in OPENING
+    ]
+    for event in (*opening, step(10), STOPPED):
+        sink(record(event, 2.0))
+    assert sink.close()
+    (options,) = wandb.inits
+    assert options["config"]["stint"] == {"training": {"dataset": "talks.json", "learning_rate": 3e-4}}
 
 
 def test_the_numbers_arrive_under_the_names_of_the_training_guide(rundir: RunDir, record: Recorder) -> None:

@@ -1,7 +1,7 @@
 """Load a mixture of LoRA experts with its routing active. Needs torch, transformers and safetensors, nothing else.
 
     from load_routed import load_routed
-    model, tokenizer = load_routed("this/folder")
+    model, tokenizer = load_routed("this/folder", "the/base/model")
 
 `model` is the base's own transformers class with its linear layers replaced in place: `generate`, the cache and
 everything else work as on any other. Each token is routed by itself: a softmax over all experts in float32, the largest
@@ -93,10 +93,11 @@ def load_routed(folder: str | Path, base: str | None = None, *, dtype: Any = Non
     experts, told = _read(folder / "moe_layers.safetensors")
     if told.get("format") != FORMAT:
         raise ValueError(f"moe_layers.safetensors has the format {told.get('format')!r}, this file reads {FORMAT!r}")
+    base = base or config["base_model_name_or_path"]
+    if "/" not in base and not Path(base).is_dir():
+        raise ValueError(f"adapter_config.json calls its base model {base!r}: say where that is with base=FOLDER")
     dtype = dtype or getattr(torch, told.get("base_dtype", "bfloat16"))
-    model = AutoModelForCausalLM.from_pretrained(
-        base or config["base_model_name_or_path"], dtype=dtype, use_safetensors=True, trust_remote_code=False
-    )
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, use_safetensors=True, trust_remote_code=False)
     scale, top_k, num_experts = float(told["scale"]), int(told["top_k"]), int(told["num_experts"])
     uniform = torch.full((num_experts,), 1.0 / num_experts)
     for index, block in enumerate(model.model.layers):
@@ -118,7 +119,7 @@ def load_routed(folder: str | Path, base: str | None = None, *, dtype: Any = Non
         block.mlp = ExpertMlp(block.mlp, experts[f"layers.{index}.router.weight"], top_k, linears)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     own = (folder / "tokenizer.json").is_file()
-    tokenizer = AutoTokenizer.from_pretrained(folder if own else base or config["base_model_name_or_path"])
+    tokenizer = AutoTokenizer.from_pretrained(folder if own else base)
     return model.to(device).eval(), tokenizer
 
 

@@ -23,7 +23,8 @@ def configuration(story: Story) -> Section:
     changes = story.plan.changes if story.plan else ()
     if changes:
         blocks.append(Bullets(items=tuple(one_line(each, 400) for each in changes), title="What the plan changed"))
-    lead = f"Configuration {one_line(story.view.config_hash, 12)}; values that differ from the defaults come first."
+    lead = f"Configuration {one_line(story.view.config_hash, 12)}; values that differ from the defaults come first. "
+    lead += "Files are named without their folders; config.resolved.json has those."
     return Section(id="configuration", title="Configuration", lead=lead, blocks=tuple(blocks))
 
 
