@@ -22,6 +22,7 @@ from tuiapp.dashboard import Dashboard
 from tuiapp.frame import Frame, Link, Playhead, Request, Stage
 from tuiapp.glyphs import Glyphs, choose
 from tuiapp.messages import Advanced
+from tuiapp.remains import Remains, look
 from tuiapp.source import Source
 
 PULSE_S = 0.1
@@ -32,6 +33,8 @@ LIVELY_S = 0.25
 """Seconds between frames while something is being waited for."""
 CLOCK_S = 1.0
 """Seconds between frames in which only clocks move."""
+LOOK_S = 1.0
+"""Seconds between looks at what an ended run has left on disk."""
 HINT_S = 6.0
 HANG_UP_S = 1.0
 """Seconds between looks at whether there is still a terminal."""
@@ -78,6 +81,7 @@ class Cockpit(App[int]):
         self._dirty = True
         self._painted = 0.0
         self._titled = ""
+        self._remains, self._looked = Remains(), -LOOK_S
         self.dashboard = Dashboard()
         if not self._glyphs.braille:
             self.add_class("ascii")
@@ -135,7 +139,14 @@ class Cockpit(App[int]):
             requests=self._requests,
             glyphs=self._glyphs,
             home=self._home,
+            remains=self._look() if view.ending is not None else Remains(),
         )
+
+    def _look(self) -> Remains:
+        """What the run has left, looked up now and then: a report follows the last record, an evaluation any time."""
+        if time.monotonic() - self._looked >= LOOK_S:
+            self._looked, self._remains = time.monotonic(), look(self._home)
+        return self._remains
 
     def paint(self) -> None:
         """Put the newest frame on the screen, unless the terminal is not taking any."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 from states.phases import Phase
 from states.view import RunView
 from tuiapp.glyphs import UNICODE, Glyphs
+from tuiapp.remains import Remains
 
 
 class Link(StrEnum):
@@ -91,6 +92,8 @@ class Frame:
     glyphs: Glyphs = UNICODE
     home: str = ""
     """The run directory."""
+    remains: Remains = field(default_factory=Remains)
+    """What lies in it, once the run has ended."""
 
     @property
     def stage(self) -> Stage:

@@ -38,6 +38,8 @@ def receipt(frame: Frame, attach_command: str) -> list[str]:
         lines += [f"  {line}" for line in frame.trouble.strip().splitlines()[-8:]]
     if frame.home:
         lines.append(f"  run directory: {frame.home}")
+    if left := [name for name in (frame.remains.report, frame.remains.evaluation) if name]:
+        lines.append(f"  in it: {', '.join(left)}")
     return [inert(line) for line in lines]
 
 

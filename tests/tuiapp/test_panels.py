@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from states import events as e
 from states.mixture import Alarm
-from states.phases import Phase
+from states.phases import Outcome, Phase
 from states.reducer import fold
-from states.view import RunView
+from states.view import Failure, RunView
 from tuiapp import ink
 from tuiapp.dashboard import BARE, FRAMED
 from tuiapp.frame import Frame, Link, Playhead
 from tuiapp.glyphs import ASCII, UNICODE
 from tuiapp.ink import Row
+from tuiapp.receipt import receipt
+from tuiapp.remains import Remains, look
 from tuiapp.widgets import budget, checkpoints, experts, feed, hardware, keybar, loss, masthead, ribbon, task
 from tuiapp.widgets import ending as ending_panel
 from tuiapp.widgets.panel import boxed, ruled
@@ -249,6 +252,54 @@ def test_an_ending_gives_outcome_numbers_and_the_place_of_the_model(tales: Modul
     text = read(ending_panel.paint(Frame(view=view, link=Link.ENDED, now=view.wall, home="/runs/a"), 50, 16).body)
     for word in ("finished", "best loss", "/runs/a", "150"):
         assert word in text
+
+
+REMAINS = Remains(
+    model="adapter_model.safetensors", report="training_report.pdf", evaluation="evaluation/evaluation.md"
+)
+
+
+@pytest.mark.parametrize(("width", "height"), [(25, 10), (50, 16), (52, 24), (25, 8)])
+def test_an_ending_names_model_report_and_evaluation_at_any_size(tales: ModuleType, width: int, height: int) -> None:
+    frame = Frame(
+        view=tales.view(tales.DEMO, ended=True),
+        link=Link.ENDED,
+        home="/home/someone/runs/spring/counsel",
+        remains=REMAINS,
+    )
+    sheet = ending_panel.paint(frame, width, height)
+    assert len(sheet.body) <= height
+    assert max(ink.cells(row) for row in sheet.body) <= width
+    text = read(sheet.body)
+    for word in ("finished", "counsel", "training_report.pdf", "evaluation/evaluation.md", "q leaves"):
+        assert word in text
+    assert "exit 0" in read([sheet.caption])
+    assert "  in it: training_report.pdf, evaluation/evaluation.md" in receipt(frame, "attach")
+    missing = replace(frame, remains=replace(REMAINS, evaluation=""))
+    assert "evaluation none yet" in read(ending_panel.paint(missing, width, height).body)
+
+
+def test_a_failed_run_names_its_report_below_the_failure(tales: ModuleType) -> None:
+    view = tales.view(tales.DEMO, ended=True)
+    assert view.ending is not None
+    view = replace(
+        view,
+        ending=replace(view.ending, outcome=Outcome.FAILED, exit_code=1),
+        failure=Failure(
+            error_type="OSError", message="a long story " * 30, traceback="", phase=Phase.MAIN, step=5, remedy="Do."
+        ),
+    )
+    text = read(ending_panel.paint(Frame(view=view, link=Link.ENDED, remains=REMAINS), 25, 10).body)
+    for word in ("failed", "OSError", "training_report.pdf"):
+        assert word in text
+
+
+def test_what_a_run_left_is_looked_up_in_its_directory(tmp_path: Path) -> None:
+    assert look("") == look(str(tmp_path)) == Remains()
+    for name in (REMAINS.model, REMAINS.report, "evaluation-quick/evaluation.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert look(str(tmp_path)) == replace(REMAINS, evaluation="evaluation-quick/evaluation.md")
 
 
 def test_a_failed_start_shows_the_engines_last_words() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from rich.style import Style
 
 from states.feed import WHY
@@ -9,10 +10,14 @@ from states.phases import Outcome
 from tuiapp import format as fmt
 from tuiapp import ink
 from tuiapp.frame import Frame, Link
-from tuiapp.ink import Row, cells, fit, pad, say, wrap
+from tuiapp.ink import Row, cells, clip, fit, pad, say, wrap
 from tuiapp.widgets.loss import targets
 from tuiapp.widgets.panel import Sheet
 
+ROOMY = 16
+"""Rows from which parts stand apart."""
+NAME = 10
+"""Cells of a line's name."""
 NEXT = {
     Outcome.FINISHED: "q leaves. The best model is in the run directory.",
     Outcome.INTERRUPTED: "q leaves. Start again with the same command to go on from the last checkpoint.",
@@ -33,9 +38,12 @@ def paint(frame: Frame, width: int, height: int) -> Sheet:
     body += wrap(WHY[ending.reason], width, ink.PLAIN, most=2)
     if view.failure is not None:
         body += _failure(frame, width)
-    body.append([])
-    body += _numbers(frame, width, height)
-    tail = wrap(NEXT[ending.outcome], width, ink.LABEL, most=3)
+    roomy = height >= ROOMY
+    body += [*([[]] if roomy else []), *_numbers(frame, width, height)]
+    places = _places(frame, width)
+    tail = [*places, *([[]] if roomy and places else [])]
+    # Where the model is named, it need not be said again.
+    tail += wrap("q leaves." if good and places and not roomy else NEXT[ending.outcome], width, ink.LABEL, most=3)
     return Sheet(
         title=say(("ended", ink.TITLE)),
         caption=say((f"exit {ending.exit_code}", ink.LABEL)),
@@ -74,18 +82,21 @@ def _numbers(frame: Frame, width: int, height: int) -> list[Row]:
     rows: list[Row] = []
     if ending.best_loss is not None:
         met = targets(view)
+        step = f"  @{fmt.count(ending.best_step)}"
         rows.append(
             _line(
                 "best loss",
                 [
                     (fmt.loss(ending.best_loss), ink.VALIDATION),
+                    *([] if height >= ROOMY else [(step, ink.PLAIN)]),
                     (f" ppl {fmt.perplexity(ending.best_loss)}", ink.PLAIN),
                     (f" {glyphs.check} < 1.5" if met and met[0] else "", ink.GOOD),
                 ],
                 width,
             )
         )
-        rows.append(_line("at step", [(fmt.count(ending.best_step), ink.BRIGHT)], width))
+        if height >= ROOMY:
+            rows.append(_line("at step", [(fmt.count(ending.best_step), ink.BRIGHT)], width))
     tokens = f"  {fmt.short(ending.tokens)} tokens"
     rows.append(_line("steps", [(fmt.count(ending.step), ink.BRIGHT), (tokens, ink.PLAIN)], width))
     span = fmt.brief if width < 34 else fmt.duration
@@ -95,13 +106,38 @@ def _numbers(frame: Frame, width: int, height: int) -> list[Row]:
         rows.append(_line("paused", [(fmt.duration(ending.paused_s), ink.BRIGHT)], width))
     if height >= 18:
         rows += _validation(frame, width)
+    return rows
+
+
+def _places(frame: Frame, width: int) -> list[Row]:
+    """Where the model is, or what a resume begins from; below it what else lies in the run directory."""
+    ending, left, glyphs = frame.view.ending, frame.remains, frame.glyphs
+    if ending is None:
+        return []
+    rows: list[Row] = []
     if ending.outcome is Outcome.FINISHED and frame.home:
-        room = width - 11
-        where = frame.home if len(frame.home) <= room else glyphs.ellipsis + frame.home[1 - room :]
-        rows.append(_line("model", [(where, ink.BRIGHT)], width))
+        rows.append(_line("model", [(_shortened(frame.home, width - NAME - 1, glyphs.ellipsis), ink.BRIGHT)], width))
     elif ending.checkpoint:
         rows.append(_line("resume at", [(ending.checkpoint, ink.BRIGHT)], width))
+    for name, path in (("report", left.report), ("evaluation", left.evaluation)):
+        if path and NAME + 1 + cell_len(path) <= width:
+            rows.append(_line(name, [(path, ink.BRIGHT)], width))
+        elif path:
+            # The name of the file says what it is.
+            rows.append(say((_shortened(path, width, glyphs.ellipsis), ink.BRIGHT)))
+    if left.model and not left.evaluation and ending.outcome is Outcome.FINISHED:
+        rows.append(_line("evaluation", [("none yet", ink.LABEL), (": run.py evaluate", ink.LABEL)], width))
     return rows
+
+
+def _shortened(path: str, room: int, ellipsis: str) -> str:
+    """A path in at most `room` cells: whole, or its end, in whole names where they fit."""
+    if cell_len(path) <= room:
+        return path
+    parts = path.split("/")
+    ends = ("/".join([ellipsis, *parts[index:]]) for index in range(1, len(parts)))
+    whole = next((each for each in ends if cell_len(each) <= room), None)
+    return whole or clip(parts[-1], room, ellipsis)
 
 
 def _failure(frame: Frame, width: int) -> list[Row]:
@@ -150,7 +186,7 @@ def _above(body: list[Row], tail: list[Row], height: int) -> list[Row]:
 
 def _line(name: str, parts: list[tuple[str, Style]], width: int) -> Row:
     """The name and as many parts as fit, at least one."""
-    row = say((f"{name:<10} ", ink.LABEL), *parts[:1])
+    row = say((f"{name:<{NAME}} ", ink.LABEL), *parts[:1])
     for part in parts[1:]:
         if cells(row) + len(part[0]) > width:
             break
