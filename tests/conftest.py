@@ -12,7 +12,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,15 @@ def conversations(count: int, seed: int = 0) -> list[dict[str, str]]:
             turns.append(f"Therapist: It sounds like {' '.join(chance.choices(words, k=chance.randint(4, 9)))}.")
         rows.append({"text": "\n".join(turns), "domain": domain})
     return rows
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Caches and remembered speeds of these runs alone: a plan follows them, and a person's own are none of ours."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for variable in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
+            monkeypatch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
+        yield
 
 
 @pytest.fixture(scope="session")
