@@ -25,6 +25,7 @@ from engine.model.recompute import enable_recompute
 from engine.model.spec import AdapterMode, AdapterSpec, ExpertMode
 from engine.plan.layout import EXAMINATION
 from engine.training.falling import must_fall
+from engine.training.memory import in_memory
 from engine.training.optimizer import build_optimizer
 from engine.training.pace import Pace
 from engine.training.placement import Placement, place
@@ -57,11 +58,11 @@ def build(
     }
     _same_inputs(known.get("runtime", {}), identity)
     adapted = _load(session, prepared, placement)
+    trainer = _trainer(session, prepared, tokenizer, adapted, placement, plan, identity)
     if checkpoint is None:
-        _start_routers(session, adapted, prepared, placement.bin_tokens)
+        _start_routers(session, trainer)
     if placement.recompute:
         enable_recompute(adapted)
-    trainer = _trainer(session, prepared, tokenizer, adapted, placement, plan, identity)
     if checkpoint is None:
         must_fall(session, trainer)
         trainer.follow(plan_again(session, trainer))
@@ -127,8 +128,9 @@ def _load(session: Session, prepared: Prepared, placement: Placement) -> Adapted
     return adapted
 
 
-def _start_routers(session: Session, adapted: Adapted, prepared: Prepared, bin_tokens: int) -> None:
-    """Give the routers their start; a zero router would keep all experts equal for ever."""
+def _start_routers(session: Session, trainer: Trainer) -> None:
+    """Give the routers their start; a zero router would keep all experts equal for ever. As `in_memory`."""
+    adapted, prepared = trainer.adapted, trainer.prepared
     if not adapted.spec.routed:
         return
     moe = session.config.moe
@@ -143,7 +145,7 @@ def _start_routers(session: Session, adapted: Adapted, prepared: Prepared, bin_t
         if len(prepared.made) == len(prepared.domains):
             # Groups by wording choose the conversations; what the model makes of them decides the directions.
             chosen = [replace(example, domain_index=-1) for example in chosen]
-        start = initialise_routers(adapted, make_bins(chosen, bin_tokens))
+        start = in_memory(session, trainer, lambda: initialise_routers(adapted, make_bins(chosen, trainer.bin_tokens)))
     if start.note:
         session.emit(MessageLogged(level="WARNING", logger="stint", text=f"Routers start at random: {start.note}."))
 

@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 
+from engine.model.forward import forward_loss, packed_hidden
 from engine.training.memory import OutOfMemory
 from engine.training.step import take_step
 from states.events import CheckpointCompleted, MemoryReduced, RunFailed, RunStopped, StepCompleted, StepRejected
@@ -15,14 +16,16 @@ from states.phases import ExitCode, Outcome
 FORWARD = "engine.training.step.forward_loss"
 
 
-def limited(tokens):
+HIDDEN = "engine.model.prototypes.packed_hidden"
+
+
+def limited(tokens, real=forward_loss):
     """A device that holds no bin above `tokens`."""
-    from engine.model.forward import forward_loss
 
     def forward(adapted, packed, **rest):
         if packed.input_ids.shape[0] > tokens:
             raise torch.OutOfMemoryError("out of memory")
-        return forward_loss(adapted, packed, **rest)
+        return real(adapted, packed, **rest)
 
     return forward
 
@@ -46,6 +49,27 @@ def test_when_nothing_fits_the_run_says_what_to_do(bench):
     assert failed.error_type == OutOfMemory.__name__
     assert "max_length" in failed.message
     assert bench.events(RunStopped)[0].outcome is Outcome.FAILED
+
+
+def test_bins_are_halved_until_the_routers_can_be_started_and_they_start_the_same(bench):
+    assert bench.go() == ExitCode.FINISHED
+    whole = [event.loss for event in bench.events(StepCompleted)]
+    shutil.rmtree(bench.run)
+    bench.monkeypatch.setattr(HIDDEN, limited(150, packed_hidden))
+    assert bench.go() == ExitCode.FINISHED
+    reduced = bench.events(MemoryReduced)
+    assert reduced
+    assert {event.step for event in reduced} == {0}
+    assert reduced[-1].new_bin_tokens <= 150
+    assert [event.loss for event in bench.events(StepCompleted)] == pytest.approx(whole, rel=1e-4)
+
+
+def test_when_the_routers_cannot_be_started_the_run_says_what_to_do(bench):
+    bench.monkeypatch.setattr(HIDDEN, limited(10, packed_hidden))
+    assert bench.go() == ExitCode.ERROR
+    (failed,) = bench.events(RunFailed)
+    assert failed.error_type == OutOfMemory.__name__
+    assert "max_length" in failed.message
 
 
 def poisoned(calls):
