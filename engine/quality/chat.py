@@ -6,7 +6,9 @@ Ctrl+C stops a reply, not the chat. What is said stays in memory and is gone wit
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
+import unicodedata
 from collections.abc import Callable
 from typing import Final
 
@@ -28,7 +30,14 @@ _LEAVING: Final = ("/quit", "/exit", "/bye")
 def chat(voice: Voice, write: Callable[[str], None], after: Callable[[Reply], None]) -> None:
     """Talk until the person leaves; `write` prints a piece of a reply, `after` hears each that was not stopped."""
     with contextlib.suppress(ImportError):
-        import readline  # noqa: F401  (gives `input` line editing and a history, in memory only)
+        # It gives `input` line editing and a history, in memory only.
+        import readline
+
+        if sys.stdin.isatty():
+            # What is pasted is one message, however many lines it has, and none of it is a key.
+            readline.parse_and_bind("set enable-bracketed-paste on")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
     print("You are the client. /help lists the commands, /quit leaves.", file=sys.stderr)
     turns: list[Turn] = []
     number = 0
@@ -47,12 +56,18 @@ def _hear() -> str | None:
     """What the person says; None when they leave."""
     while True:
         try:
-            return input("you: ").strip()
+            return tidied(input("you: ")).strip()
         except EOFError:
             print(flush=True)
             return None
         except KeyboardInterrupt:
             print("\n/quit leaves.", file=sys.stderr)
+
+
+def tidied(text: str) -> str:
+    """Words as a person means them: without control characters, and with a mark for bytes that are no text."""
+    kept = (letter for letter in text if letter in "\n\t" or unicodedata.category(letter) != "Cc")
+    return "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in kept)
 
 
 def _obey(said: str, turns: list[Turn]) -> None:

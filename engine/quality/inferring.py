@@ -8,6 +8,7 @@ import shutil
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from typing import Any, Final
 from configs.errors import DataError, UsageError
 from engine.data.rows import RowError
 from engine.quality.chat import chat
+from engine.quality.flowing import Flow
 from engine.quality.prompts import Case, read_cases, spoken
 from engine.quality.sampling import Sampling
 from engine.quality.speaker import Interrupted, Reply
@@ -63,14 +65,15 @@ def infer(request: Request) -> bool:
         chat_template=request.chat_template,
         device=request.device,
     )
+    write = Flow(_write, lambda: shutil.get_terminal_size((100, 24)).columns) if sys.stdout.isatty() else _write
     if cases is None:
-        chat(voice, _write, lambda reply: _after(reply, request))
+        chat(voice, write, lambda reply: _after(reply, request))
         return True
     prompts = [voice.prompt(case.turns, _where(case, request)) for case in cases]
     with stoppable() as stop:
         if request.as_json:
             return _as_json(voice, cases, prompts, stop)
-        return _as_text(voice, cases, prompts, stop, request)
+        return _as_text(voice, cases, prompts, stop, request, write)
 
 
 def _cases(request: Request) -> list[Case] | None:
@@ -86,6 +89,8 @@ def _cases(request: Request) -> list[Case] | None:
         return None
     if request.test_file is not None:
         return read_cases(request.test_file)
+    if any("\ud800" <= letter <= "\udfff" for letter in request.prompt or ""):
+        raise DataError("--prompt is not text in UTF-8. Put it into a file for --test-file, or correct the terminal.")
     try:
         return [Case(row=1, turns=spoken(request.prompt or ""))]
     except RowError as error:
@@ -96,15 +101,22 @@ def _where(case: Case, request: Request) -> str:
     return "--prompt" if request.test_file is None else f"{request.test_file}: case {case.row}"
 
 
-def _as_text(voice: Voice, cases: list[Case], prompts: list[list[int]], stop: Any, request: Request) -> bool:
+def _as_text(
+    voice: Voice,
+    cases: list[Case],
+    prompts: list[list[int]],
+    stop: Any,
+    request: Request,
+    write: Callable[[str], None],
+) -> bool:
     for number, (case, prompt) in enumerate(zip(cases, prompts, strict=True)):
         if stop():
             return False
         if request.test_file is not None:
-            _write(f"{'' if number == 0 else chr(10)}[{case.row}] client: {one_line(case.turns[-1].text, 300)}\n")
-            _write("therapist: ")
-        reply = voice.reply(prompt, number, _write, stop)
-        _write("\n")
+            write(f"{'' if number == 0 else chr(10)}[{case.row}] client: {one_line(case.turns[-1].text, 300)}\n")
+            write("therapist: ")
+        reply = voice.reply(prompt, number, write, stop)
+        write("\n")
         if stop():
             return False
         _after(reply, request)

@@ -15,6 +15,7 @@ from engine.data.rows import RowError, kind_of, parse_row
 
 _CASES: Final = ("test_cases", "prompts")
 _WORDS: Final = ("prompt", "input", "question", "client")
+_CONVERSATION: Final = frozenset({"messages", "conversations", "text"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +51,10 @@ def case_turns(row: object) -> tuple[Turn, ...]:
         return spoken(row)
     if isinstance(row, dict):
         named = next((name for name in _WORDS if isinstance(row.get(name), str)), None)
-        if named is not None and not {"messages", "conversations", "text"}.intersection(row):
+        if named is not None and not _CONVERSATION.intersection(row):
             return spoken(row[named])
+        if other := next((name for name in _WORDS if name in row and not _CONVERSATION.intersection(row)), None):
+            raise RowError(f'"{other}" is {kind_of(row[other])}, expected a client\'s words')
         turns = parse_row(row).turns
         last = max((place for place, turn in enumerate(turns) if turn.role is Role.CLIENT), default=None)
         if last is None:

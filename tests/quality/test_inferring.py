@@ -101,6 +101,7 @@ def test_every_accepted_shape_ends_with_the_clients_last_words(cases: Path, tmp_
         ("[]", "the list is empty"),
         ('{"test_cases": [""]}', "case 1: it is empty"),
         ('{"test_cases": ["fine", 3]}', "case 2: it is a number"),
+        ('{"test_cases": [{"input": "fine"}, {"input": 5}]}', 'case 2: "input" is a number'),
         ('[{"text": "Therapist: Hello."}]', "no client turn"),
         ('{"nothing": 1}', "conversations"),
         ("[1", "not valid JSON"),
@@ -129,6 +130,7 @@ def test_what_cannot_be_answered_is_refused_with_a_reason(
         ((finished_run, "--chat", "--json"), 2, "--json"),
         ((finished_run, "--prompt", " "), 3, "empty"),
         ((finished_run, "--prompt", long), 3, "Shorten it"),
+        ((finished_run, "--prompt", "a\udcff"), 3, "UTF-8"),
         ((finished_run, "--prompt", "a", "--max-tokens", 512), 2, "whole context"),
         ((finished_run, "--test-file", tmp_path / "none"), 3, "no test file"),
         ((tmp_path / "none", "--prompt", "a"), 2, "There is no"),
@@ -186,6 +188,21 @@ def test_a_chat_remembers_what_was_said_and_forgets_it_when_told(
 
 def test_a_chat_ends_with_its_input(voice: Callable[..., Voice], monkeypatch: pytest.MonkeyPatch) -> None:
     assert talk(voice(), [], monkeypatch) == ("", [])
+
+
+def test_what_is_pasted_into_a_chat_reaches_the_model_as_plain_words(
+    voice: Callable[..., Voice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = voice()
+    heard: list[str] = []
+    prompt = made.prompt
+    monkeypatch.setattr(made, "prompt", lambda turns, where: heard.append(turns[-1].text) or prompt(turns, where))
+    raw = io.BytesIO(b"worry\x1b[31m\x07\x00 and\tcalm\n" + b"a \xff\xfe b\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(raw, encoding="utf-8", errors="surrogateescape"))
+    replies: list[Reply] = []
+    chat(made, lambda text: None, replies.append)
+    assert heard == ["worry[31m and\tcalm", "a \ufffd\ufffd b"]
+    assert len(replies) == 2
 
 
 def test_ctrl_c_stops_the_reply_and_not_the_chat(
