@@ -1,8 +1,8 @@
 """The tokens of a part of a conversation, cut out of the tokens of the whole instead of made again.
 
 A tokenizer splits a text at its control tokens first, so what stands between two of them is encoded by itself. A part
-that begins at a control token and ends at one has the very ids that it has inside the whole. Where that does not hold,
-the answer is None and the part is encoded.
+that begins at a control token and ends at one has the very ids that it has inside the whole; so has what follows a
+client turn that was shortened. Where that does not hold, the answer is None and the part is encoded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Slicer:
     def __init__(self, encode: Callable[[Sequence[str]], list[Encoded]]) -> None:
         self._encode = encode
         self._beginnings: dict[str, Encoded] = {}
-        self._divided = 0
+        self._divided = self._shortened = 0
         self.sound = True
         """Whether parts may be cut out of the whole."""
 
@@ -49,12 +49,27 @@ class Slicer:
             parts[number] = each
         return [part for part in parts if part is not None]
 
+    def shortened(self, shorter: Layout, whole: Layout, encoded: Encoded) -> Encoded:
+        """The tokens of one exchange whose client says less than in `whole`, of which `encoded` are the tokens."""
+        self._shortened += 1
+        checked = self._shortened <= FIRST or self._shortened % EVERY == 0
+        made = joined(shorter, whole, encoded, self._anew) if self.sound else None
+        if made is not None and not checked:
+            return made
+        anew = self._anew(shorter.text)
+        self.sound = self.sound and (made is None or np.array_equal(made.ids, anew.ids))
+        return anew
+
+    def _anew(self, text: str) -> Encoded:
+        [encoded] = self._encode([text])
+        return encoded
+
     def _beginning(self, text: str) -> Encoded:
         """What a template writes before the first turn: the same few texts, with and without a system text."""
         if len(self._beginnings) > EVERY:
             self._beginnings.clear()
         if text not in self._beginnings:
-            [self._beginnings[text]] = self._encode([text])
+            self._beginnings[text] = self._anew(text)
         return self._beginnings[text]
 
 
@@ -92,7 +107,25 @@ def cut_out(
         )
     if window.start == 0:
         return None
-    before, shift = encode(head), len(head) - start
+    return _followed(encode(head), encoded, first, last, len(head) - start)
+
+
+def joined(shorter: Layout, whole: Layout, encoded: Encoded, encode: Callable[[str], Encoded]) -> Encoded | None:
+    """The tokens of `shorter`: those up to the control token after the client's words anew, the others of `whole`."""
+    first = encoded.index_at(whole.clients[0][1])
+    controls = np.flatnonzero(encoded.control[first:])
+    if not len(controls):
+        return None
+    first += int(controls[0])
+    start = int(encoded.starts[first])
+    if not first or encoded.ends[first - 1] > start or not shorter.text.endswith(whole.text[start:]):
+        return None
+    head = shorter.text[: len(shorter.text) - len(whole.text) + start]
+    return _followed(encode(head), encoded, first, len(encoded), len(head) - start)
+
+
+def _followed(before: Encoded, encoded: Encoded, first: int, last: int, shift: int) -> Encoded:
+    """Some tokens, and after them those from `first` to `last` of another text, moved by `shift` characters."""
     return Encoded(
         ids=np.concatenate((before.ids, encoded.ids[first:last])),
         starts=np.concatenate((before.starts, encoded.starts[first:last] + shift)),

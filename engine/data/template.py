@@ -266,11 +266,16 @@ class Renderer:
         self, conversation: Conversation, dialogue: Dialogue, layout: Layout, encoded: Encoded, *, part: int = 0
     ) -> list[Example]:
         """A single exchange above max_length: first its client turn is shortened, then its reply is cut."""
+
+        def place(exchange: Exchange) -> tuple[Layout, Encoded]:
+            shorter = self._template.lay_out(Dialogue(system=dialogue.system, exchanges=(exchange,)))
+            return shorter, self._slicer.shortened(shorter, layout, encoded)
+
         fitted = shorten(
             dialogue.exchanges[0],
             Fitted(layout=layout, encoded=encoded, shortened=False),
             self.max_length,
-            lambda exchange: self._place(Dialogue(system=dialogue.system, exchanges=(exchange,))),
+            place,
         )
         examples = self._example(conversation, fitted.layout, fitted.encoded, part=part)
         if examples and fitted.shortened:

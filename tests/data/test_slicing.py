@@ -109,3 +109,68 @@ def test_a_part_that_differs_ends_the_cutting(
     renderer = Renderer(tokenizer, 120)
     assert plain(renderer.render_all(conversations)) == expected
     assert not renderer._slicer.sound
+
+
+def monologues(talk: Talk, count: int) -> list[Conversation]:
+    """Single exchanges whose client says more than fits."""
+    chance = Random(11)
+
+    def said(words: int) -> str:
+        return " ".join(chance.choices(WORDS, k=words)).strip() or "x"
+
+    return [
+        talk(*(["S: Be kind."] if row % 5 == 0 else []), f"C: {said(90)}", f"T: {said(row)}", row=row)
+        for row in range(1, count + 1)
+    ]
+
+
+def test_a_shortened_exchange_has_the_tokens_of_encoding_it_whole_in_every_family(
+    tokenizer: Any, talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversations = monologues(talk, 60)
+    unchecked(monkeypatch)
+    kept = Renderer(tokenizer, 120)
+    examples = kept.render_all(conversations)
+    assert kept.tally.shortened > 40
+    monkeypatch.setattr(slicing, "joined", never)
+    encoded = Renderer(tokenizer, 120)
+    assert plain(examples) == plain(encoded.render_all(conversations))
+    assert kept.tally == encoded.tally
+
+
+def test_the_reply_to_a_shortened_turn_is_not_encoded_again(
+    make_tokenizer: Callable[[str], Any], talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unchecked(monkeypatch)
+    renderer = Renderer(make_tokenizer("mistral"), 120)
+    seen: list[str] = []
+    before = renderer._slicer._encode
+
+    def encode(texts: Any) -> Any:
+        seen.extend(texts)
+        return before(texts)
+
+    monkeypatch.setattr(renderer._slicer, "_encode", encode)
+    renderer.render_all([talk(f"C: {'I keep worrying. ' * 60}", "T: Tell me about the lighthouse.")])
+    assert renderer.tally.shortened == 1
+    assert seen
+    assert not any("lighthouse" in text for text in seen)
+
+
+def test_shortened_tokens_that_differ_end_the_joining(
+    make_tokenizer: Callable[[str], Any], talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversations, tokenizer = monologues(talk, 40), make_tokenizer("mistral")
+    expected = plain(Renderer(tokenizer, 120).render_all(conversations))
+    original = slicing.joined
+
+    def wrong(*arguments: Any) -> Any:
+        made = original(*arguments)
+        if made is not None:
+            made = type(made)(ids=np.roll(made.ids, 1), starts=made.starts, ends=made.ends, control=made.control)
+        return made
+
+    monkeypatch.setattr(slicing, "joined", wrong)
+    renderer = Renderer(tokenizer, 120)
+    assert plain(renderer.render_all(conversations)) == expected
+    assert not renderer._slicer.sound
