@@ -47,7 +47,7 @@ class Flow:
         told = self._gap + self._word
         self._write(told)
         # A word that is longer than a line is broken by the terminal.
-        self._at = (self._at + cell_len(told)) % self._columns if self._columns > 0 else 0
+        self._at = (self._at + cell_len(told) - 1) % max(1, self._columns) + 1
         self._gap = self._word = ""
 
     def _end_line(self) -> None:
