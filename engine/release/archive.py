@@ -6,6 +6,7 @@ it can tell damage from content. Gzip is used only where a sample shows that it 
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
 import gzip
 import hashlib
@@ -14,7 +15,6 @@ import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -73,9 +73,9 @@ def write_archive(
     """
     if wished and target.exists():
         raise _taken(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     staged = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         listing = _listing(members, progressed)
         with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             with _tar(file, compressed=compressed) as tar:
@@ -96,7 +96,8 @@ def write_archive(
             staged, [target] if wished else [target.with_name(n) for n in names(target.name, digest)]
         )
     except OSError as error:
-        staged.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            staged.unlink()
         raise UsageError(
             f"The backup {target} could not be written: {error.strerror or error}. Nothing is left of it; free space "
             "or name another place with --output."
@@ -157,7 +158,7 @@ def _listing(members: Sequence[Member], progressed: Progress) -> dict[str, Any]:
     return {"schema": SCHEMA, "files": files}
 
 
-@contextmanager
+@contextlib.contextmanager
 def _tar(file: IO[bytes], *, compressed: bool) -> Iterator[tarfile.TarFile]:
     if not compressed:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:

@@ -7,7 +7,6 @@ for each artefact, in its card and `model_info.json`.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from engine.release.card import model_card
 from engine.release.forms import LOADER, Artefact, Form, artefacts
 from engine.release.measuring import Gaps, domain_gates, measure, plain_loss
 from engine.release.merging import merge, write_model
+from engine.release.staging import staged
 from engine.release.telling import facts, what
 from engine.run.rundir import write_json
 
@@ -81,7 +81,7 @@ def export(
         progressed: hears task, done, total.
 
     Raises:
-        UsageError: the target exists, or a form needs what is not there.
+        UsageError: the target exists or cannot be written, or a form needs what is not there.
     """
     if target.exists():
         raise UsageError(f"{target} exists. An export is never mixed with other files: name a folder that does not.")
@@ -100,9 +100,7 @@ def export(
             gates,
             lambda done, total: progressed("measure", done, total),
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
+    with staged(target) as staging:
         listed = []
         # The merge last: it changes the weights that all others are read from.
         wanted = artefacts(forms, tuple(gates), merge_domain, routed=spec.routed)
@@ -111,10 +109,6 @@ def export(
             listed.append(_write(trained, staging / artefact.folder, artefact, gates, gaps, held, license_id))
         progressed("export", len(wanted), len(wanted))
         write_json(staging / "export.json", {"schema": 1, "artefacts": listed})
-        staging.rename(target)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
     return listed
 
 

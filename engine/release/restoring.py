@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -23,6 +22,7 @@ import orjson
 
 from configs.errors import DataError, UsageError
 from engine.release.archive import LISTING, SCHEMA, Progress
+from engine.release.staging import staged
 from engine.release.sums import CHUNK
 from states.text import one_line
 from states.wording import size
@@ -54,22 +54,16 @@ def restore(archive: Path, target: Path, *, progressed: Progress) -> int:
     if target.exists():
         raise UsageError(f"{target} exists. A backup is restored into a folder of its own: name one that does not.")
     os.umask(0o077)
-    target.absolute().parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=target.absolute().parent, prefix=f".{target.name}."))
-    try:
+    with staged(target, "another DIR") as folder:
         try:
             with tarfile.open(archive, "r:*") as tar:
-                count = _unpack(tar, staging, archive, progressed)
+                count = _unpack(tar, folder, archive, progressed)
         except _DAMAGE as error:
             raise DataError(f"{archive} is damaged: {one_line(str(error))}. Fetch it again.") from error
         except OSError as error:
             raise UsageError(
                 f"{archive} could not be restored: {error.strerror or error}. Nothing was left."
             ) from error
-        staging.rename(target)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
     return count
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from engine.quality.markdown import markdown
 from engine.release.card import model_card
 from engine.release.gathered import INFO, read_evaluation, read_info
 from engine.release.repository import Repository, check_tag, drop_tag, find_repository, make_tag
+from engine.release.staging import staged
 from engine.release.sums import SUMS, hash_folder, sha256_of, sums_text
 from engine.run.rundir import write_json
 from states.portable import portable_any, portable_name
@@ -104,20 +104,16 @@ def release(
         _may_tag(found, tag, force=force)
     evaluation = read_evaluation(run)
     base = base_name or portable_name(str(read_info(run).get("base_model", "unknown")))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    made = False
     try:
-        files = _fill(staging, run, tuple(verdict.manifest.files), version, found, evaluation, license_id, base)
-        if found is not None:
-            make_tag(found, tag, _message(run, version, staging, evaluation))
-        try:
-            staging.rename(target)
-        except OSError:
+        with staged(target) as staging:
+            files = _fill(staging, run, tuple(verdict.manifest.files), version, found, evaluation, license_id, base)
             if found is not None:
-                drop_tag(found, tag)
-            raise
+                make_tag(found, tag, _message(run, version, staging, evaluation))
+                made = True
     except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
+        if found is not None and made:
+            drop_tag(found, tag)
         raise
     return Released(
         folder=target,

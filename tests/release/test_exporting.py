@@ -165,7 +165,7 @@ def test_one_that_fails_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("engine.release.exporting.save_file", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UsageError, match="could not be written: No space"):
         export(trained(), tmp_path / "out", ALL, held=held)
     assert list(tmp_path.iterdir()) == []
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import Typed
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +79,46 @@ def test_a_run_is_released_backed_up_and_restored(typed: Typed, finished_run: Pa
     assert typed("restore", "b.tar.gz", "back").code == 0
     assert typed("checkpoint", "verify", "back").code == 0
     assert (tmp_path / "back" / "events.jsonl").read_bytes() == (finished_run / "events.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("release", "1.0", "RUN", "--no-tag", "--output-dir", "PLACE"),
+        ("export", "RUN", "--no-measure", "--output-dir", "PLACE"),
+        ("backup", "RUN", "--output", "PLACE.tar"),
+    ],
+)
+def test_a_full_disk_is_one_paragraph_and_leaves_nothing(finished_run: Path, tmp_path: Path, words: Any) -> None:
+    """A real limit in a real process: each library meets it in its own way."""
+    place = tmp_path / "made"
+    told = [each.replace("RUN", str(finished_run)).replace("PLACE", str(place)) for each in words]
+    code = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
+        f"sys.argv = ['run.py', *{told!r}]\n"
+        "from run import main\nsys.exit(main())\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 2, ran.stderr
+    assert f"{place}" in ran.stderr
+    assert "could not be written" in ran.stderr
+    assert "Nothing is left" in ran.stderr
+    assert "defect" not in ran.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_made_is_told(typed: Typed, finished_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for words in (
+        ("release", "1.0", finished_run, "--no-tag", "--output-dir", "file/x"),
+        ("export", finished_run, "--no-measure", "--output-dir", "file/x"),
+        ("backup", finished_run, "--output", "file/x.tar"),
+    ):
+        said = typed(*words)
+        assert said.code == 2
+        assert "could not be written" in said.err, words
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_a_release_that_fails_takes_its_tag_back(run: Path, repository: Path, mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UsageError, match=r"v1\.0 could not be written: No space left"):
         release(run, "1.0", repository=repository)
     monkeypatch.undo()
     assert git(repository, "tag") == ""
