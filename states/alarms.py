@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from states.events import ExpertsAlarmed, ExpertsSampled
-from states.routing import experts
+from states.mixture import Experts, experts
 
 LEAST_ASSIGNMENTS = 400
 """Fewer in a layer and its shares are noise: at this number a share of 5% has a standard error of 1%."""
@@ -103,11 +103,13 @@ class Watch:
         width = max(map(len, sample.counts), default=0)
         if width < 2 or min(map(sum, sample.counts), default=0) < LEAST_ASSIGNMENTS:
             return self, ()
+        routing = experts(sample, 0.0)
+        assert routing is not None, "a sample without assignments was passed over before"
         broken = {key for key in self.broken if key[0] != sample.source}
         doubtful = {key for key in self.doubtful if key[0] != sample.source}
         told: list[ExpertsAlarmed] = []
         for rule in _rules(width):
-            for readings in _readings(rule, sample):
+            for readings in _readings(rule, routing):
                 overall = readings[0].layer is None
                 before = {
                     key for key in self.broken if key[:2] == (sample.source, rule.name) and (key[2] is None) == overall
@@ -129,10 +131,8 @@ class Watch:
         return Watch(broken=frozenset(broken), doubtful=frozenset(doubtful)), tuple(told)
 
 
-def _readings(rule: _Rule, sample: ExpertsSampled) -> Iterator[list[_Reading]]:
+def _readings(rule: _Rule, routing: Experts) -> Iterator[list[_Reading]]:
     """What a rule looks at: the mean over layers, then each layer; the two are told apart."""
-    routing = experts(sample, 0.0)
-    assert routing is not None, "a sample without assignments was passed over before"
     layers = routing.layer_shares
     mass = routing.layer_gate_mass if len(routing.layer_gate_mass) == len(layers) else layers
     if rule.name in ("collapse", "uneven"):

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final, Self
 
 from states.phases import TRAINING, Phase
-from states.training import median
+from states.progress import median
 from states.view import Plan, RunView, Window
 
 RESERVE_SHARE: Final = 1 / 24

@@ -10,6 +10,7 @@ import math
 import re
 import zlib
 from dataclasses import fields
+from operator import itemgetter
 from typing import Any, Final
 
 import orjson
@@ -34,6 +35,7 @@ _OPENING: Final = b'{"crc":"'
 _CRC: Final = slice(len(_OPENING), len(_OPENING) + 8)
 _AFTER_CRC: Final = b'",'
 _REST: Final = _CRC.stop + len(_AFTER_CRC)
+_ENVELOPE: Final = itemgetter("seq", "wall", "mono", "kind", "data")
 _NEEDS_CARE: Final = re.compile(rb"null|\\[bfru]|[\x7f-\xff]")
 """A dumped line without any of these holds neither unsafe text nor a number that was not finite."""
 
@@ -84,11 +86,14 @@ def decode(line: bytes) -> Record:
     if line[_CRC] != b"%08x" % zlib.crc32(rest):
         raise BadLine("the checksum does not match")
     raw = _object(line)
-    seq, wall, mono, kind, data = (raw.get(name) for name in ("seq", "wall", "mono", "kind", "data"))
+    try:
+        seq, wall, mono, kind, data = _ENVELOPE(raw)
+    except KeyError as error:
+        raise BadLine(f"{error.args[0]} is missing") from error
     if not isinstance(seq, int) or not isinstance(kind, str) or not isinstance(data, dict):
-        raise BadLine("seq, kind or data is missing")
+        raise BadLine("seq, kind or data is not what it should be")
     if not isinstance(wall, float | int) or not isinstance(mono, float | int):
-        raise BadLine("wall or mono is missing")
+        raise BadLine("wall or mono is no number")
     read = _READERS.get(kind)
     try:
         event: Event | Unknown = Unknown(kind, data) if read is None else read(data)

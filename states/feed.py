@@ -26,6 +26,7 @@ BRIEF_S = 1.0
 """A task over sooner is not worth a line: whoever watched has seen it start."""
 LEVELS = ("good", "warn", "bad")
 """Tones an alarm may have."""
+_SILENT = frozenset({e.StepCompleted, e.GpuSampled, e.HostSampled, e.TaskProgressed, e.ExpertsSampled})
 _TONES = {"warning": "warn", "error": "bad", "critical": "bad"}
 
 
@@ -40,6 +41,8 @@ class Said:
 
 def line(view: RunView, event: e.Event | e.Unknown) -> Said | None:
     """What the feed says about `event`, given the view before it; `None` where it is silent."""
+    if type(event) in _SILENT:
+        return None
     said = _story(view, event) or _trouble(event)
     return said and Said(said.topic, one_line(said.text), said.tone)
 
@@ -47,8 +50,6 @@ def line(view: RunView, event: e.Event | e.Unknown) -> Said | None:
 def _story(view: RunView, event: e.Event | e.Unknown) -> Said | None:
     """The course of a run as it should go."""
     match event:
-        case e.StepCompleted() | e.GpuSampled() | e.HostSampled() | e.TaskProgressed() | e.ExpertsSampled():
-            return None
         case e.LogOpened():
             again = f"attempt {event.attempt}" if event.attempt > 1 else "run"
             return Said("run", f"{again} {event.run_id} on {event.host}, pid {event.pid}")

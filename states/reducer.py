@@ -29,6 +29,7 @@ from states.view import (
     Saved,
     Task,
     Window,
+    revised,
 )
 
 EMPTY: Final = RunView()
@@ -36,11 +37,12 @@ EMPTY: Final = RunView()
 CONTROLS: Final = 20
 """Commands whose fate is remembered."""
 VIEWERS: Final = 100
+_NAMES: Final = {kind: tuple(field.name for field in fields(cls)) for kind, cls in e.KINDS.items()}
 
 
 def reduce(view: RunView, record: e.Record) -> RunView:
     """The view after one more record."""
-    return replace(_step(view, record), seq=record.seq, wall=record.wall)
+    return revised(_step(view, record), seq=record.seq, wall=record.wall)
 
 
 def fold(records: Iterable[e.Record], view: RunView = EMPTY) -> RunView:
@@ -48,7 +50,7 @@ def fold(records: Iterable[e.Record], view: RunView = EMPTY) -> RunView:
     record = None
     for record in records:
         view = _step(view, record)
-    return view if record is None else replace(view, seq=record.seq, wall=record.wall)
+    return view if record is None else revised(view, seq=record.seq, wall=record.wall)
 
 
 def _step(view: RunView, record: e.Record) -> RunView:
@@ -58,7 +60,7 @@ def _step(view: RunView, record: e.Record) -> RunView:
         fed = FeedLine(
             seq=record.seq, wall=record.wall, step=new.progress.step, topic=said.topic, text=said.text, tone=said.tone
         )
-        new = replace(new, feed=(*new.feed, fed)[-FEED_LENGTH:])
+        new = revised(new, feed=(*new.feed, fed)[-FEED_LENGTH:])
     return new
 
 
@@ -70,7 +72,7 @@ def _changed(view: RunView, event: e.Event | e.Unknown, wall: float) -> RunView:
             return _gpus(view, event, wall)
         case e.HostSampled():
             cpu = append(view.host_cpu, view.progress.step, wall, event.cpu_percent)
-            return replace(view, host=Host(**_fields(event)), host_cpu=cpu)
+            return revised(view, host=Host(**_fields(event)), host_cpu=cpu)
         case e.TaskProgressed():
             return _progressed(view, event)
         case e.ExpertsSampled():
@@ -87,9 +89,9 @@ def _changed(view: RunView, event: e.Event | e.Unknown, wall: float) -> RunView:
         case e.TaskStarted():
             done = None if event.total is None else 0
             task = Task(name=event.task, detail=event.detail, done=done, total=event.total, started_wall=wall)
-            return replace(view, task=task)
+            return revised(view, task=task)
         case e.TaskCompleted():
-            return replace(view, task=None) if view.task and view.task.name == event.task else view
+            return revised(view, task=None) if view.task and view.task.name == event.task else view
         case e.DataPrepared():
             return replace(view, dataset=Dataset(**_fields(event)))
         case e.ModelLoaded():
@@ -111,17 +113,17 @@ def _changed(view: RunView, event: e.Event | e.Unknown, wall: float) -> RunView:
             return replace(view, progress=progress)
         case e.EvalStarted():
             task = Task(name="evaluate", detail=event.scope, done=0, total=event.conversations, started_wall=wall)
-            return replace(view, task=task)
+            return revised(view, task=task)
         case e.EvalCompleted():
             return training.evaluated(view, event, wall)
         case e.CheckpointStarted():
-            return replace(view, saving=True)
+            return revised(view, saving=True)
         case e.CheckpointCompleted():
             return _saved(view, event, wall)
         case e.CheckpointFailed():
-            return replace(view, saving=False)
+            return revised(view, saving=False)
         case e.CheckpointPruned() | e.CheckpointSkipped():
-            return replace(view, checkpoints=tuple(item for item in view.checkpoints if item.path != event.path))
+            return revised(view, checkpoints=tuple(item for item in view.checkpoints if item.path != event.path))
         case e.DeadlineReplanned():
             return replace(view, plan=replace(view.plan, planned_steps=event.planned_steps)) if view.plan else view
         case e.CommandReceived():
@@ -172,7 +174,7 @@ def _attempt(view: RunView, event: e.LogOpened, wall: float) -> RunView:
         paused_since=None,
         reason=None,
         task=None,
-        progress=replace(view.progress, recent=(), step_s=None, tokens_per_s=None),
+        progress=replace(view.progress, recent=()),
         saving=False,
         alarms=(),
         gpus=(),
@@ -214,14 +216,14 @@ def _unpaused(view: RunView, paused_s: float) -> RunView:
 def _progressed(view: RunView, event: e.TaskProgressed) -> RunView:
     if view.task is None or view.task.name != event.task:
         return view
-    return replace(view, task=replace(view.task, done=event.done))
+    return revised(view, task=replace(view.task, done=event.done))
 
 
 def _saved(view: RunView, event: e.CheckpointCompleted, wall: float) -> RunView:
     others = (item for item in view.checkpoints if item.path != event.path)
     if event.best:
         others = (replace(item, best=False) if item.best else item for item in others)
-    return replace(view, saving=False, checkpoints=(*others, Saved(wall=wall, **_fields(event)))[-training.KEPT :])
+    return revised(view, saving=False, checkpoints=(*others, Saved(wall=wall, **_fields(event)))[-training.KEPT :])
 
 
 def _answered(view: RunView, id: str, state: str, detail: str) -> RunView:
@@ -237,13 +239,13 @@ def _rejected(view: RunView, event: e.CommandRejected) -> RunView:
 def _gpus(view: RunView, event: e.GpuSampled, wall: float) -> RunView:
     known = [device.utilisation for device in event.devices if training.finite(device.utilisation) is not None]
     if not known:
-        return replace(view, gpus=event.devices)
+        return revised(view, gpus=event.devices)
     mean = sum(value for value in known if value is not None) / len(known)
-    return replace(
+    return revised(
         view, gpus=event.devices, gpu_utilisation=append(view.gpu_utilisation, view.progress.step, wall, mean)
     )
 
 
 def _fields(event: e.Event) -> dict[str, Any]:
     """The fields of an event whose part of the view has the same names."""
-    return {field.name: getattr(event, field.name) for field in fields(event)}
+    return {name: getattr(event, name) for name in _NAMES[event.kind]}

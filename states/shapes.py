@@ -11,13 +11,17 @@ import math
 import types
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from states.text import clean
 
 TypeHint = Any
 """An annotation: a class, or a generic alias, which no type describes."""
 Convert = Callable[[Any], Any]
+_SCALARS: Final[dict[TypeHint, tuple[type, ...]]] = {int: (int,), float: (float, int), str: (str,), bool: (bool,)}
+"""Annotation -> what JSON has for it."""
+_OUTLINES: Final = 256
+"""Kinds of object remembered for one class: a foreign journal must not fill the memory."""
 
 
 class Misfit(ValueError):  # noqa: N818  (a value that does not fit its type)
@@ -68,32 +72,58 @@ def reader(tp: TypeHint) -> Convert:
         inner = reader(_without_none(args))
         return lambda v: None if v is None else inner(v)
     if origin is tuple:
-        item, is_list = reader(args[0]), _checked(list)
-        return lambda v: tuple(map(item, is_list(v)))
+        return _read_tuple(args[0])
     if origin is dict:
-        value, is_dict = reader(args[1]), _checked(dict)
-        return lambda v: {k: value(x) for k, x in is_dict(v).items()}
+        return _read_dict(args[1])
     if dataclasses.is_dataclass(tp) and isinstance(tp, type):
         return _read_dataclass(tp)
     if isinstance(tp, type) and issubclass(tp, Enum):
         return _read_enum(tp)
     if tp is Any:
         return lambda v: v
-    return _checked(float, int) if tp is float else _checked(tp)
+    return _checked(*_SCALARS[tp])
+
+
+def _read_tuple(tp: TypeHint) -> Convert:
+    item, is_list, plain = reader(tp), _checked(list), _plain(tp)
+    if plain is None:
+        return lambda v: tuple(map(item, is_list(v)))
+    return lambda v: tuple(v if plain.issuperset(map(type, is_list(v))) else map(item, v))
+
+
+def _read_dict(tp: TypeHint) -> Convert:
+    value, is_dict, plain = reader(tp), _checked(dict), _plain(tp)
+    if plain is None:
+        return lambda v: {k: value(x) for k, x in is_dict(v).items()}
+
+    def read(v: Any) -> Any:
+        return v if plain.issuperset(map(type, is_dict(v).values())) else {k: value(x) for k, x in v.items()}
+
+    return read
 
 
 def _read_dataclass(cls: type[Any]) -> Convert:
     hints = get_type_hints(cls)
     fields = [(field.name, reader(hints[field.name])) for field in dataclasses.fields(cls)]
-    is_dict = _checked(dict)
+    shaped = [(name, convert) for name, convert in fields if _plain(hints[name]) is None]
+    names, is_dict = {name for name, _ in fields}, _checked(dict)
+    known: dict[tuple[Any, ...], list[tuple[str, Convert]]] = {}
 
     def read(value: Any) -> Any:
         data = is_dict(value)
+        # An object with the names and types of one that was read before needs no second look at its plain values.
+        outline = (*data, *map(type, data.values()))
+        present = known.get(outline)
+        if present is not None:
+            return cls(**(data | {name: convert(data[name]) for name, convert in present} if present else data))
         try:
             # A field of a newer version is not asked for; one that an older version lacks takes its default.
-            return cls(**{name: convert(data[name]) for name, convert in fields if name in data})
+            found = cls(**{name: convert(data[name]) for name, convert in fields if name in data})
         except TypeError as error:
             raise Misfit(f"{cls.__name__}: {error}") from error
+        if data.keys() <= names and len(known) < _OUTLINES:
+            known[outline] = [(name, convert) for name, convert in shaped if name in data]
+        return found
 
     return read
 
@@ -116,6 +146,15 @@ def _checked(*accepted: type) -> Convert:
         return value
 
     return check
+
+
+def _plain(tp: TypeHint) -> frozenset[type] | None:
+    """The types a value of `tp` may have where its type is all there is to check, None for any other `tp`."""
+    origin, args = _parts(tp)
+    if origin in (Union, types.UnionType):
+        inner = _plain(_without_none(args))
+        return inner and inner | {types.NoneType}
+    return frozenset(_SCALARS[tp]) if tp in _SCALARS else None
 
 
 def _parts(tp: TypeHint) -> tuple[TypeHint, tuple[TypeHint, ...]]:

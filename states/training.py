@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Final
 
 from states.events import EvalCompleted, ExpertsAlarmed, ExpertsExamined, ExpertsSampled, RunRestored, StepCompleted
-from states.mixture import Alarm, Examination
-from states.routing import experts
+from states.mixture import Alarm, Examination, experts
 from states.series import Series, append, rollback
-from states.view import RECENT, Evaluation, Progress, RunView
+from states.view import RECENT, Evaluation, Progress, RunView, revised
 
 SMOOTHING: Final = 0.9
 """Decay of the exponential mean of the training loss."""
@@ -42,12 +40,10 @@ def step_completed(view: RunView, event: StepCompleted, wall: float) -> RunView:
         smooth_weight=weight,
         lr=event.lr,
         grad_norm=grad_norm,
-        step_s=median([seconds for _, seconds in recent]),
-        tokens_per_s=median([tokens / seconds for tokens, seconds in recent if seconds > 0]),
         recent=recent,
         rejected_steps=old.rejected_steps,
     )
-    return replace(
+    return revised(
         view,
         progress=progress,
         loss=_plus(view.loss, event.step, wall, loss),
@@ -99,12 +95,14 @@ def rolled_back(view: RunView, step: int) -> RunView:
 
 def evaluated(view: RunView, event: EvalCompleted, wall: float) -> RunView:
     """One more evaluation; one of the same step and scope takes the place of its predecessor."""
-    same = [item for item in view.evaluations if (item.step, item.scope) == (event.step, event.scope)]
+    step, scope = event.step, event.scope
+    same = [item for item in view.evaluations if item.step == step and item.scope == scope]
+    others = tuple(item for item in view.evaluations if item not in same) if same else view.evaluations
     loss = finite(event.loss)
     evaluation = Evaluation(
-        step=event.step,
+        step=step,
         wall=wall,
-        scope=event.scope,
+        scope=scope,
         loss=loss,
         eval_s=event.eval_s,
         # One that was cut short is nobody's best, whatever it was to judge.
@@ -114,10 +112,10 @@ def evaluated(view: RunView, event: EvalCompleted, wall: float) -> RunView:
         domains={name: finite(loss) for name, loss in event.domains.items()},
     )
     since = 0 if evaluation.best else view.evals_since_best + (_counts(evaluation) and not same)
-    return replace(
+    return revised(
         view,
         task=None if view.task and view.task.name == "evaluate" else view.task,
-        evaluations=(*(item for item in view.evaluations if item not in same), evaluation)[-KEPT:],
+        evaluations=(*others, evaluation)[-KEPT:],
         best=evaluation if evaluation.best and loss is not None else view.best,
         evals_since_best=since,
     )
@@ -129,9 +127,9 @@ def routed(view: RunView, event: ExpertsSampled, wall: float) -> RunView:
     if sample is None:
         return view
     if event.source != "train":
-        return replace(view, eval_experts=sample)
+        return revised(view, eval_experts=sample)
     series = view.expert_shares if len(view.expert_shares) == len(sample.shares) else (Series(),) * len(sample.shares)
-    return replace(
+    return revised(
         view,
         experts=sample,
         expert_shares=tuple(
@@ -156,14 +154,6 @@ def examined(view: RunView, event: ExpertsExamined) -> RunView:
     """The experts were examined."""
     known = {field.name: getattr(event, field.name) for field in fields(Examination)}
     return replace(view, examination=Examination(**known))
-
-
-def median(values: Sequence[float]) -> float | None:
-    """The middle value; the mean of the two middle ones of an even number."""
-    if not values:
-        return None
-    ordered, middle = sorted(values), len(values) // 2
-    return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
 def finite(value: float | None) -> float | None:
@@ -192,7 +182,7 @@ def _progress_at(view: RunView, step: int) -> Progress:
     """Progress as far as the kept curves tell; tokens and seconds come with the restored checkpoint, or are zero."""
     old = view.progress
     if old.step <= step:
-        return replace(old, recent=(), step_s=None, tokens_per_s=None)
+        return replace(old, recent=())
     smooth = rollback(view.smooth, step)
     samples = sum(bucket.count for bucket in smooth.buckets)
     steps_per_epoch = view.plan.steps_per_epoch if view.plan else 0

@@ -5,13 +5,15 @@ Frozen values only. `reducer.reduce` is the only code that makes a new view from
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 from states.events import GpuDevice
 from states.mixture import Alarm, Examination
 from states.mixture import Experts as Experts
 from states.phases import Cause, Outcome, Phase, Reason
+from states.progress import RECENT as RECENT
+from states.progress import Progress as Progress
 from states.series import Series
 
 FEED_LENGTH = 200
@@ -108,33 +110,6 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Where training is. `step_s` and `tokens_per_s` are medians over the last `RECENT` steps."""
-
-    step: int = 0
-    epoch: float = 0.0
-    tokens: int = 0
-    trained_s: float = 0.0
-    paused_s: float = 0.0
-    loss: float | None = None
-    smooth_loss: float | None = None
-    """Exponential mean of the training loss, bias-corrected (decay 0.9)."""
-    smooth_weight: float = 0.0
-    """Bias correction of `smooth_loss`."""
-    lr: float | None = None
-    grad_norm: float | None = None
-    step_s: float | None = None
-    tokens_per_s: float | None = None
-    recent: tuple[tuple[int, float], ...] = ()
-    """(tokens, seconds) of the last `RECENT` steps of this attempt."""
-    rejected_steps: int = 0
-
-
-RECENT = 32
-"""Steps the throughput medians look at."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """One finished evaluation."""
 
@@ -227,9 +202,12 @@ class Ending:
     checkpoint: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RunView:
-    """The whole run at one record of its journal."""
+    """The whole run at one record of its journal.
+
+    Without slots: `revised` makes the next view from this one's dictionary.
+    """
 
     seq: int = -1
     wall: float = 0.0
@@ -286,3 +264,17 @@ class RunView:
     ending: Ending | None = None
     unknown: int = 0
     """Records this version does not know."""
+
+
+_NUM_FIELDS: Final = len(fields(RunView))
+
+
+def revised(view: RunView, **changes: Any) -> RunView:
+    """What `dataclasses.replace` gives, in an eighth of its time: one is made for every record of a journal."""
+    new = object.__new__(RunView)
+    values = new.__dict__
+    values.update(view.__dict__)
+    values.update(changes)
+    if len(values) != _NUM_FIELDS:
+        raise TypeError(f"RunView has no {', '.join(sorted(changes.keys() - view.__dict__.keys()))}")
+    return new

@@ -21,7 +21,7 @@ from states.reducer import EMPTY, fold
 from states.view import RunView
 
 EVERY = 1024
-"""Records between kept views: folded in about a twentieth of a second."""
+"""Records between kept views: folded in about a fiftieth of a second."""
 SILENCE_S = 60.0
 """A longer silence, as between two attempts, is cut down to this on the playing clock."""
 HEAD = re.compile(rb'"wall":(-?[0-9][0-9.eE+-]*),.{0,80}?"kind":"([a-z_.]{1,64})"')

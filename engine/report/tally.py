@@ -206,7 +206,7 @@ class Tally:
 
     def _routed(self, after: RunView, event: e.ExpertsSampled, wall: float) -> None:
         sample = after.experts
-        if sample is None or sample.dominant is None or sample.weakest is None:
+        if sample is None:
             return
         self._add("least_share", event.step, wall, sample.weakest.share)
         self._add("largest_share", event.step, wall, sample.dominant.share)

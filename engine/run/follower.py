@@ -10,8 +10,9 @@ from typing import Self
 from engine.run.scan import scan
 from states.events import Record
 
-BATCH = 4096
-"""Records of one poll: decoded well within the time a screen may take to answer a key."""
+BATCH = 1024
+"""Records of one poll: folded well within the time a screen may take to answer a key, and before Python's garbage
+collector has looked at them more than once."""
 
 
 class Follower:

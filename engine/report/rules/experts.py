@@ -34,7 +34,7 @@ def dominant(story: Story) -> Advice | None:
 def dead(story: Story) -> Advice | None:
     """One expert gets next to nothing in some layer."""
     sample, limits = _sample(story)
-    if sample is None or limits is None or sample.weakest is None or sample.weakest.share >= limits.starved:
+    if sample is None or limits is None or sample.weakest.share >= limits.starved:
         return None
     weak = sample.weakest
     return Advice(

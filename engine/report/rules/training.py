@@ -9,8 +9,8 @@ from engine.report.rules.reading import change, configured, numeric, scaled
 from engine.report.verdict import PERPLEXITY_TARGET
 from engine.report.words import count, loss, ppl, share
 from states.phases import Outcome, Reason
+from states.progress import median
 from states.series import Series
-from states.training import median
 from states.wording import perplexity
 
 FLAT = 0.02
