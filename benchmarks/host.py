@@ -4,9 +4,10 @@
 
 A real run of the demo's model in this process, from Setup to Finalize, one short conversation a step. Counted is the
 training thread's own processor time of each turn of the loop (orders, step, telling it) less what is spent in forward,
-backward, clipping, the optimizer (its `zero_grad` too), evaluations and checkpoints. The steps of a round are
-consecutive, the figure is the median over rounds of their medians. Then the journal alone: records written, and written
-and told to the subscribers of a run, in alternating rounds.
+backward, clipping, the optimizer (its `zero_grad` too), evaluations and checkpoints; and the time of the thread that
+lays the next step's bins. Rounds of consecutive steps belong to an arm and to its control in turn, which do the same:
+their ratio says what chance makes of the figure. The figure is the median over the arm's rounds of their medians. Then
+the journal alone: records written, and written and told to the subscribers of a run, in alternating rounds.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -55,6 +56,8 @@ class Ledger:
     emitting: float = 0.0
     turns: list[float] = field(default_factory=list)
     emits: list[float] = field(default_factory=list)
+    laid: list[float] = field(default_factory=list)
+    """Seconds of the thread that lays bins, by step laid."""
 
     def arithmetic(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Counts the outermost call."""
@@ -76,13 +79,13 @@ def watch(ledger: Ledger) -> None:
     """Put the counters around what the loop calls."""
     import torch
 
+    from engine.data import ahead
     from engine.training import evaluating, loop, saving, step
 
     for owner, name in (
-        (step, "forward_loss"),
+        (step, "learn"),
         (step, "step_where"),
         (step, "drop_gradients"),
-        (torch.autograd, "backward"),
         (torch.nn.utils, "clip_grad_norm_"),
         (loop, "evaluate_now"),
         (loop, "save_now"),
@@ -90,7 +93,7 @@ def watch(ledger: Ledger) -> None:
         (saving, "save"),
     ):
         setattr(owner, name, ledger.arithmetic(getattr(owner, name)))
-    one_step, obey, emit = loop.one_step, loop.obey, Bus.emit
+    one_step, obey, emit, lay = loop.one_step, loop.obey, Bus.emit, ahead._lay
     began = 0.0
 
     def turn(session: Any, trainer: Any) -> Any:
@@ -110,6 +113,13 @@ def watch(ledger: Ledger) -> None:
             ledger.emitting += time.thread_time() - started
         return record
 
+    def laid(steps: Any, wanted: Any) -> Any:
+        started = time.thread_time()
+        bins = lay(steps, wanted)
+        ledger.laid.append(time.thread_time() - started)
+        return bins
+
+    ahead._lay = laid
     loop.obey, loop.one_step, Bus.emit = turn, stepped, emitted  # type: ignore[method-assign, assignment]
 
 
@@ -144,29 +154,36 @@ def journal_round(folder: Path, number: int, *, told: bool) -> float:
     return 1e6 * took
 
 
+def rounds(seconds: Sequence[float]) -> list[float]:
+    """Medians of rounds of steps, the first of which warms up."""
+    cuts = range(STEPS_PER_ROUND, len(seconds) - STEPS_PER_ROUND + 1, STEPS_PER_ROUND)
+    return [median(seconds[cut : cut + STEPS_PER_ROUND]) for cut in cuts]
+
+
 def main() -> None:
     """Measure, print the table, write the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=15, help="of the arm, and as many of its control")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     before = machine()
     ledger = Ledger()
     watch(ledger)
-    epochs = -(-(chosen.rounds + 1) * STEPS_PER_ROUND // CONVERSATIONS)
+    epochs = -(-(2 * chosen.rounds + 1) * STEPS_PER_ROUND // CONVERSATIONS)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         run_engine(choose(Choice(config=settings(place, CONVERSATIONS, epochs=epochs))), quiet=True)
-        turns, emits = ledger.turns[STEPS_PER_ROUND:], ledger.emits[STEPS_PER_ROUND:]
-        cuts = range(0, len(turns) - STEPS_PER_ROUND + 1, STEPS_PER_ROUND)
-        outside = [1e3 * median(turns[cut : cut + STEPS_PER_ROUND]) for cut in cuts]
-        recorded = [1e6 * median(emits[cut : cut + STEPS_PER_ROUND]) for cut in cuts]
+        outside = [1e3 * seconds for seconds in rounds(ledger.turns)]
+        recorded = [1e6 * seconds for seconds in rounds(ledger.emits)]
+        laid = [1e3 * seconds for seconds in rounds(ledger.laid)]
         alone, folded = [], []
         for number in range(JOURNAL_ROUNDS):
             alone.append(journal_round(place, number, told=False))
             folded.append(journal_round(place, number, told=True))
     results = {
-        "host_ms_per_step": interval(outside),
+        "host_ms_per_step": interval(outside[::2]),
+        "control": interval([b / a for a, b in zip(outside[::2], outside[1::2], strict=False)]),
+        "bins_thread_ms_per_step": interval(laid),
         "step_record_in_the_run_us": interval(recorded),
         "journal_record_us": interval(alone),
         "journal_record_folded_us": interval(folded),
@@ -178,7 +195,7 @@ def main() -> None:
             "command": "python benchmarks/host.py",
             "machine": before,
             "load_after": machine()["load"],
-            "steps": len(turns),
+            "steps": len(ledger.turns),
             "steps_per_round": STEPS_PER_ROUND,
             "results": {name: asdict(found) for name, found in results.items()},
             "rounds_ms": outside,

@@ -139,14 +139,14 @@ def measure(variant: dict[str, Any], settings: dict[str, Any], shape: Shape, dev
     with layers:
         begun = time.perf_counter()
         for number in range(settings["warm"]):
-            take_step(trainer, trainer.steps.at(number), rate=1e-4, ramp=1.0)
+            take_step(trainer, trainer.ahead.bins(number, trainer.bin_tokens), rate=1e-4, ramp=1.0)
         wait(device)
         warm_s = time.perf_counter() - begun
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         marks, done = [Mark(device)], []
         for number in range(settings["warm"], settings["warm"] + settings["steps"]):
-            take_step(trainer, trainer.steps.at(number), rate=1e-4, ramp=1.0)
+            take_step(trainer, trainer.ahead.bins(number, trainer.bin_tokens), rate=1e-4, ramp=1.0)
             marks.append(Mark(device))
             done += trainer.steps.at(number)
         wait(device)
@@ -156,7 +156,9 @@ def measure(variant: dict[str, Any], settings: dict[str, Any], shape: Shape, dev
             if device.type == "cuda"
             else (None, None)
         )
-        waits = syncs(device, lambda: take_step(trainer, trainer.steps.at(0), rate=1e-4, ramp=1.0))
+        waits = syncs(
+            device, lambda: take_step(trainer, trainer.ahead.bins(0, trainer.bin_tokens), rate=1e-4, ramp=1.0)
+        )
         parts = split(trainer, sum(each) / len(each))
     return {"device": name, "warm_s": warm_s, **told(trainer, shape, name, done, each), **rest(memory, waits, parts)}
 

@@ -122,6 +122,7 @@ class Steps:
         return whole + min(within * self._size, len(self._examples)) / len(self._examples)
 
     def _order(self, epoch: int) -> list[int]:
-        if self._cached is None or self._cached[0] != epoch:
-            self._cached = epoch, order(self._seed, epoch, len(self._examples), self._domains)
-        return self._cached[1]
+        cached = self._cached  # two threads may ask, one of them for the next epoch
+        if cached is None or cached[0] != epoch:
+            self._cached = cached = epoch, order(self._seed, epoch, len(self._examples), self._domains)
+        return cached[1]

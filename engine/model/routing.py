@@ -75,6 +75,9 @@ class Routing:
         self.override: GateOverride | None = None
         self._scope: BinScope | None = None
         self._step = self.layout.zeros(device)
+        # Made once: what a step did is a few numbers, and booking them costs what its calls cost.
+        self._assigned = self.layout.table(self._step)
+        self._nothing = torch.zeros((), dtype=self._step.dtype, device=device)
         self._window = self.layout.zeros(device)
         self._evaluated = self.layout.zeros(device)
         self._strength = 0.0
@@ -98,11 +101,13 @@ class Routing:
         """
         if not self.num_layers:
             return
-        step = self._step if accepted is None else torch.where(accepted, self._step, 0.0)
-        share = (self.layout.counts(step) / self._assignments).to(self.usage.dtype)
-        moved = 1.0 - self.decay
-        self.usage.lerp_(share, moved if accepted is None else accepted * moved)
-        self._window += step
+        moved: float | torch.Tensor = 1.0 - self.decay
+        if accepted is not None:
+            torch.where(accepted, self._step, self._nothing, out=self._step)
+            moved = moved * accepted
+        share = self._assigned.sum(1).div_(self._assignments).to(self.usage.dtype)
+        self.usage.lerp_(share, moved)
+        self._window += self._step
         self._step.zero_()
 
     def discard_step(self) -> None:

@@ -94,10 +94,10 @@ class Layout:
         num = len(self.domains)
         return torch.where((domains < 0) | (domains > num), num, domains)
 
-    def counts(self, buffer: torch.Tensor) -> torch.Tensor:
-        """(layers, width) -> (layers, experts) assignments over all domains."""
+    def table(self, buffer: torch.Tensor) -> torch.Tensor:
+        """(layers, width) -> (layers, domains + 1, experts): a view of the assignments."""
         # The middle size is spelt out: with no layers, as in plain LoRA, there is nothing to infer it from.
-        return buffer[:, : self.cells].view(self.num_layers, len(self.domains) + 1, self.num_experts).sum(1)
+        return buffer[:, : self.cells].view(self.num_layers, len(self.domains) + 1, self.num_experts)
 
     def read(self, buffer: torch.Tensor) -> RoutingSample | None:
         """Bring a buffer to the host with one copy; None when nothing was counted."""

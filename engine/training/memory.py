@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -33,9 +34,14 @@ def in_memory(session: Session, trainer: Trainer, work: Callable[[], T]) -> T:
 
 
 def step_in_memory(session: Session, trainer: Trainer, *, rate: float, ramp: float) -> StepStats:
-    """One optimizer step on the next examples."""
-    examples = trainer.steps.at(session.step)
-    return in_memory(session, trainer, lambda: take_step(trainer, examples, rate=rate, ramp=ramp))
+    """The next optimizer step."""
+
+    def step() -> StepStats:
+        started = time.perf_counter()
+        bins = trainer.ahead.bins(session.step, trainer.bin_tokens)
+        return take_step(trainer, bins, rate=rate, ramp=ramp, data_s=time.perf_counter() - started)
+
+    return in_memory(session, trainer, step)
 
 
 def _halve(session: Session, trainer: Trainer) -> None:

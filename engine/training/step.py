@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from engine.data.batches import make_bins
-from engine.data.example import Example
+from engine.data.batches import Bin
+from engine.model.adapters import Adapted
 from engine.model.forward import forward_loss, valid_tokens
 from engine.model.late import DeviceClock, Late
 from engine.training.optimizer import drop_gradients, set_rate, step_where
@@ -52,26 +51,20 @@ class StepStats:
         return self.clock.seconds()
 
 
-def take_step(trainer: Trainer, examples: Sequence[Example], *, rate: float, ramp: float) -> StepStats:
-    """Forward and backward over the step's bins, clip, update.
+def take_step(trainer: Trainer, bins: Sequence[Bin], *, rate: float, ramp: float, data_s: float = 0.0) -> StepStats:
+    """Forward and backward over the step's bins, clip, update. They were `data_s` seconds in coming.
 
     The loss is the mean over the step's target tokens whatever the bins, so bins change memory, never the mathematics.
     `ramp` in [0, 1] scales the balance loss. A non-finite loss or gradient leaves parameters, optimizer and routing
     statistics as they were; that is decided where the numbers are, and told when they have come back.
     """
-    started = time.perf_counter()
-    bins = make_bins(examples, trainer.bin_tokens)
     tokens = sum(valid_tokens(piece) for piece in bins)
     targets = sum(piece.targets for piece in bins)
-    data_s = time.perf_counter() - started
-
     clock = DeviceClock.start(trainer.device)
     trainer.adapted.routing.begin_step(tokens, ramp=ramp)
     total = torch.zeros((), device=trainer.device)
     for piece in bins:
-        loss = forward_loss(trainer.adapted, piece, scale=1.0 / targets)
-        torch.autograd.backward(loss)
-        total += loss.detach()
+        total += learn(trainer.adapted, piece, scale=1.0 / targets)
     norm = torch.nn.utils.clip_grad_norm_(trainer.parameters, trainer.max_grad_norm)
     numbers = torch.stack([total, norm.to(total.dtype)])
     finite = numbers.isfinite().all()
@@ -81,6 +74,13 @@ def take_step(trainer: Trainer, examples: Sequence[Example], *, rate: float, ram
     drop_gradients(trainer.parameters)
     clock.stop()
     return StepStats(tokens=tokens, targets=targets, data_s=data_s, numbers=Late.of(numbers), clock=clock)
+
+
+def learn(adapted: Adapted, piece: Bin, *, scale: float) -> torch.Tensor:
+    """Forward and backward of one bin; returns its loss, whose graph is gone before the next bin makes one."""
+    loss = forward_loss(adapted, piece, scale=scale)
+    torch.autograd.backward(loss)
+    return loss.detach()
 
 
 def _finite(value: float) -> float | None:

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from configs.schema import Config
 from engine.checkpoint.space import checkpoint_bytes
+from engine.data.ahead import Ahead
 from engine.data.batches import Bin, Steps, make_bins
 from engine.data.example import Example
 from engine.data.prepare import Prepared, eval_subset
@@ -47,6 +48,11 @@ class Trainer:
     sampled_step: int = 0
     """Step of the newest routing sample in training, or the one that this process goes on from."""
     _packed: dict[int, Sequence[Bin]] = field(default_factory=dict)
+
+    @cached_property
+    def ahead(self) -> Ahead:
+        """The bins of the steps, laid one step ahead."""
+        return Ahead(self.steps)
 
     @cached_property
     def subset(self) -> Sequence[Example]:

@@ -11,6 +11,7 @@ import torch
 
 import engine.model.attention as attention
 from configs.schema import TrainingConfig
+from engine.data.batches import make_bins
 from engine.data.example import Example
 from engine.model.adapters import Adapted, attach
 from engine.model.attention import Kernel, Segments, attend, attend_backward, kernel_for
@@ -155,12 +156,12 @@ def on_device() -> OnDevice:
 def test_whole_steps_and_telling_them_one_late_never_wait_for_the_device() -> None:
     trainer = on_device()
     for seed in range(2):
-        take_step(trainer, examples(seed), rate=1e-4, ramp=1.0).numbers.read()  # type: ignore[arg-type]
+        take_step(trainer, make_bins(examples(seed), trainer.bin_tokens), rate=1e-4, ramp=1.0).numbers.read()  # type: ignore[arg-type]
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     before, losses = None, []
     for seed in range(2, 6):
-        stats = take_step(trainer, examples(seed), rate=1e-4, ramp=1.0)  # type: ignore[arg-type]
+        stats = take_step(trainer, make_bins(examples(seed), trainer.bin_tokens), rate=1e-4, ramp=1.0)  # type: ignore[arg-type]
         sample = trainer.adapted.routing.sample_later()
         if before is not None:
             told, counted = before
@@ -177,7 +178,7 @@ def test_whole_steps_and_telling_them_one_late_never_wait_for_the_device() -> No
 
 def test_a_step_is_rejected_on_the_device_without_the_host_knowing() -> None:
     trainer = on_device()
-    take_step(trainer, examples(0), rate=1e-4, ramp=1.0)  # type: ignore[arg-type]
+    take_step(trainer, make_bins(examples(0), trainer.bin_tokens), rate=1e-4, ramp=1.0)  # type: ignore[arg-type]
     before = [p.detach().clone() for p in trainer.parameters]
     usage = trainer.adapted.routing.usage.clone()
     norm = trainer.adapted.model.model.norm.weight
@@ -185,7 +186,7 @@ def test_a_step_is_rejected_on_the_device_without_the_host_knowing() -> None:
     norm.data.fill_(float("nan"))
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
-    stats = take_step(trainer, examples(1), rate=1e-4, ramp=1.0)  # type: ignore[arg-type]
+    stats = take_step(trainer, make_bins(examples(1), trainer.bin_tokens), rate=1e-4, ramp=1.0)  # type: ignore[arg-type]
     torch.cuda.set_sync_debug_mode("default")
     norm.data.copy_(kept)
     assert stats.rejected == "the loss is not finite"

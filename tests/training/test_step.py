@@ -11,6 +11,7 @@ import torch
 from transformers import MistralConfig, MistralForCausalLM
 
 from configs.schema import TrainingConfig
+from engine.data.batches import make_bins
 from engine.data.example import Example
 from engine.model.adapters import attach
 from engine.model.late import Late
@@ -62,19 +63,19 @@ def same(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
 
 @pytest.mark.parametrize(("where", "why"), [("norm", "the loss is not finite"), ("head", "the gradient is not finite")])
 def test_a_rejected_step_moves_neither_parameters_nor_moments_nor_statistics(trainer, monkeypatch, where, why) -> None:
-    take_step(trainer, examples(0), rate=1e-2, ramp=1.0)
+    take_step(trainer, make_bins(examples(0), trainer.bin_tokens), rate=1e-2, ramp=1.0)
     before = state(trainer)
     with monkeypatch.context() as patch:
         if where == "norm":
             patch.setattr(trainer.adapted.model.model.norm.weight, "data", torch.full((32,), math.nan))
         else:
             patch.setattr("torch.nn.utils.clip_grad_norm_", lambda *_: torch.tensor(math.inf))
-        stats = take_step(trainer, examples(1), rate=1e-2, ramp=1.0)
+        stats = take_step(trainer, make_bins(examples(1), trainer.bin_tokens), rate=1e-2, ramp=1.0)
     assert stats.rejected == why
     assert (stats.loss is None) == (where == "norm")
     assert same(state(trainer), before)
     assert all(p.grad is None for p in trainer.parameters)
-    accepted = take_step(trainer, examples(1), rate=1e-2, ramp=1.0)
+    accepted = take_step(trainer, make_bins(examples(1), trainer.bin_tokens), rate=1e-2, ramp=1.0)
     assert accepted.rejected is None
     assert accepted.loss is not None
     assert not same(state(trainer), before)
@@ -94,9 +95,9 @@ def test_steps_around_a_rejected_one_are_those_of_a_run_without_it(trainer, monk
         if poison:
             with monkeypatch.context() as patch:
                 patch.setattr("torch.nn.utils.clip_grad_norm_", lambda *_: torch.tensor(math.nan))
-                take_step(trainer, examples(9), rate=1e-2, ramp=1.0)
+                take_step(trainer, make_bins(examples(9), trainer.bin_tokens), rate=1e-2, ramp=1.0)
         for seed in (1, 2):
-            take_step(trainer, examples(seed), rate=1e-2, ramp=1.0)
+            take_step(trainer, make_bins(examples(seed), trainer.bin_tokens), rate=1e-2, ramp=1.0)
         return state(trainer)
 
     assert same(run(poison=True), run(poison=False))
