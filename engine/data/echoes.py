@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -123,7 +124,7 @@ def _runs(texts: Sequence[str], known: Numbers) -> tuple[Runs, NDArray[np.int64]
     """The distinct hashed runs of each text and the text each is from, sorted by text and hash."""
     words = [text.split() for text in texts]
     sizes = np.array([len(said) for said in words], dtype=np.int64)
-    numbers = np.array([known[word] for said in words for word in said], dtype=np.uint64)
+    numbers = np.fromiter(map(known.__getitem__, chain.from_iterable(words)), dtype=np.uint64, count=int(sizes.sum()))
     if len(numbers) < RUN:
         return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)
     owners = np.repeat(np.arange(len(texts)), sizes)
@@ -137,7 +138,11 @@ def _runs(texts: Sequence[str], known: Numbers) -> tuple[Runs, NDArray[np.int64]
     runs ^= runs >> np.uint64(32)
     whole = (owners[: len(runs)] == owners[RUN - 1 :]) & (sizes[owners[: len(runs)]] >= LEAST_WORDS)
     runs, owners = runs[whole], owners[: len(whole)][whole]
-    sorting = np.lexsort((runs, owners))
+    # Of equal runs of one text a single one stays, so only the second sorting must be a stable one.
+    sorting = np.argsort(runs)
+    # Of numbers this small NumPy sorts by their digits, which takes a fraction of the time.
+    narrow = owners.astype(np.min_scalar_type(len(texts)))
+    sorting = sorting[np.argsort(narrow[sorting], kind="stable")]
     runs, owners = runs[sorting], owners[sorting]
     first = np.ones(len(runs), dtype=np.bool_)
     first[1:] = (runs[1:] != runs[:-1]) | (owners[1:] != owners[:-1])

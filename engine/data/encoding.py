@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -36,9 +36,10 @@ class Encoded:
             first += 1
         return slice(first, max(first, self.index_at(span[1])))
 
-    def holds_control(self, span: Span) -> bool:
-        """Whether a control token begins inside a span."""
-        return bool(self.control[self.index_at(span[0]) : self.index_at(span[1])].any())
+    def holds_control(self, spans: Iterable[Span]) -> bool:
+        """Whether a control token begins inside one of some spans."""
+        places = self.starts[self.control].tolist()
+        return any(start <= place < stop for start, stop in spans for place in places)
 
     def index_at(self, position: int) -> int:
         """The first token that starts at or after a character."""

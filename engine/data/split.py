@@ -45,7 +45,7 @@ _GREETINGS: Final = frozenset(
         "again",
     )
 )
-_PUNCTUATION: Final = re.compile(r"[\W_]+")
+_WORD: Final = re.compile(r"[^\W_]+")
 LARGEST_ECHO: Final = 0.5
 """Of the conversations; near-duplicates that make up more are one template, and keeping it together is no split."""
 
@@ -66,7 +66,7 @@ def prompt_key(conversation: Conversation) -> str:
     for turn in conversation.turns:
         if turn.role is not Role.CLIENT:
             continue
-        words += _PUNCTUATION.sub(" ", unicodedata.normalize("NFKC", turn.text).casefold()).split()
+        words += _WORD.findall(unicodedata.normalize("NFKC", turn.text).casefold())
         if not _GREETINGS.issuperset(words):
             break
     return " ".join(words)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +45,21 @@ def test_a_planted_fault_is_found_by_name_and_row(talk: Talk, code: str) -> None
     assert (finding.kind.code, finding.row) == (code, 17)
     assert finding.kind.severity is (Severity.ERROR if code == "both-roles" else Severity.WARNING)
     assert finding.place in ("turn 1", "turn 2", "")
+
+
+def test_a_number_is_found_in_the_digits_of_every_script(talk: Talk) -> None:
+    zeros = [chr(code) for code in range(sys.maxunicode + 1) if unicodedata.decimal(chr(code), None) == 0]
+    assert len(zeros) > 60
+    for zero in zeros:
+        number = "".join(chr(ord(zero) + int(digit)) for digit in "4155552671")
+        conversation = talk(f"C: It is \u201c{number}\u201d, caf\u00e9.", "T: I will call you.")
+        assert [each.kind.code for each in check_conversation(conversation)] == ["phone"], hex(ord(zero))
+
+
+@pytest.mark.parametrize("unseen", ["\x07", "\x7f", "\x85", "\u00ad", "\u200b", "\u202e", "\u2064", "\ufeff", "\ud800"])
+def test_an_invisible_character_is_found_among_lines_and_spaces(talk: Talk, unseen: str) -> None:
+    conversation = talk(CLIENT, f"T: One line.\n\u00a0Another{unseen} line \u2013 with a dash.")
+    assert [each.kind.code for each in check_conversation(conversation)] == ["invisible-character"]
 
 
 @pytest.mark.parametrize("code", PLANTED)

@@ -8,7 +8,6 @@ whole sets.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data.echoes import LEAST_WORDS, RUN, THRESHOLD
+from engine.data.echoes import LEAST_WORDS, RUN, THRESHOLD, Numbers
 
 REACH: Final = 32
 """A run that stands in many texts is compared with the next 32 in file order, which still links a large cluster."""
@@ -58,14 +57,14 @@ def words(text: str) -> list[str]:
 
 def _runs(texts: Sequence[str]) -> list[Hashes]:
     """The distinct hashed runs of each text, sorted; empty for a short one."""
-    known: dict[str, int] = {}
+    known = Numbers()
     result: list[Hashes] = []
     for text in texts:
         said = words(text)
         if len(said) < LEAST_WORDS:
             result.append(np.empty(0, dtype=np.uint64))
             continue
-        numbers = np.fromiter((_number(word, known) for word in said), dtype=np.uint64, count=len(said))
+        numbers = np.fromiter(map(known.__getitem__, said), dtype=np.uint64, count=len(said))
         runs = numbers[: len(said) - RUN + 1].copy()
         for offset in range(1, RUN):
             runs *= _MULTIPLIER
@@ -73,14 +72,6 @@ def _runs(texts: Sequence[str]) -> list[Hashes]:
             runs += numbers[offset : len(said) - RUN + 1 + offset]
         result.append(np.unique(runs))
     return result
-
-
-def _number(word: str, known: dict[str, int]) -> int:
-    number = known.get(word)
-    if number is None:
-        digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        number = known[word] = int.from_bytes(digest, "little")
-    return number
 
 
 def _candidates(sets: Sequence[Hashes], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
