@@ -55,7 +55,7 @@ def hostile(view: RunView) -> RunView:
         identity=replace(view.identity, run_id=HOSTILE, host=HOSTILE),
         model=replace(view.model, base_model=HOSTILE),
         feed=(*view.feed, replace(view.feed[-1], text=HOSTILE, topic=HOSTILE)),
-        experts=replace(view.experts, domains={HOSTILE: (0.25,) * 4}),
+        experts=replace(view.experts, sample=replace(view.experts.sample, domains={HOSTILE: (1, 1, 1, 1)})),
         alarms=(replace(ALARM, remedy=HOSTILE),),
         failure=e_failure(),
     )
