@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+import shutil
 import signal
 import sys
 import threading
@@ -28,6 +30,7 @@ from states.events import Event, RunFailed
 from states.phases import ExitCode
 from states.reducer import fold
 from states.view import RunView
+from tests.e2e.refusing import Refused, tree
 
 PATIENCE_S = 60.0
 STEP = "engine.training.memory.take_step"
@@ -207,3 +210,48 @@ def terminal() -> Iterator[Callable[..., Any]]:
     yield open_terminal
     for one in opened:
         one.close()
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with nothing in it."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def project(here: Path, configured: Callable[..., Path]) -> Path:
+    """A working directory with a small configuration of its own, whose run goes to ./run."""
+    shutil.copytree(configured(output_dir="run", num_train_epochs=1), here, dirs_exist_ok=True)
+    return here
+
+
+@pytest.fixture
+def project_with_run(project: Path, finished_run: Path) -> Path:
+    """The same with a finished run."""
+    shutil.copytree(finished_run, project / "run")
+    return project
+
+
+@pytest.fixture
+def config(configured: Callable[..., Path]) -> Path:
+    return configured()
+
+
+@pytest.fixture
+def refused(typed: Callable[..., Any], tmp_path: Path, here: Path) -> Refused:
+    """Type something that must be refused; the paragraph it got."""
+
+    def type_in(*words: object, code: int) -> str:
+        before = tree(tmp_path)
+        said = typed(*words)
+        assert said.code == code, said.err
+        assert said.out == ""
+        assert re.fullmatch(r"stint: [^\n]+[.`?]\n", said.err), "one paragraph, and a whole sentence"
+        assert "Traceback" not in said.err
+        assert tree(tmp_path) == before
+        return said.err
+
+    return type_in

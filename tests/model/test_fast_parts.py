@@ -1,4 +1,4 @@
-"""The pieces of the fast path where the whole model's parity does not reach them: sizes, layouts and ways out."""
+"""The pieces of the fast path where the whole model's parity does not reach them: sizes and layouts."""
 
 from __future__ import annotations
 
@@ -12,51 +12,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 import engine.model.attention as attention
 from engine.model import path, pointwise
 from engine.model.adapters import Adapted, attach
 from engine.model.attention import Kernel, Segments, attend, attend_backward
 from engine.model.evened import evened, evened_rows, step
-from engine.model.forward import evaluate_bin, forward_loss, packed_hidden, valid_tokens
-from engine.model.path import fast_path
+from engine.model.forward import evaluate_bin, packed_hidden
 from engine.model.pointwise import EAGER, chosen, compiled
 from engine.model.product import add_product, linear, outer_sum, product
 from engine.model.prototypes import normal_routers
 from engine.model.spec import AdapterSpec
-from tests.model.conftest import VOCABULARY, Bin, Conversation, conversations, pack, spread, tiny
-
-
-def long_bin(lengths: tuple[int, ...], seed: int = 0) -> Bin:
-    generator = torch.Generator().manual_seed(seed)
-    rows = [torch.randint(1, VOCABULARY, (length,), generator=generator).tolist() for length in lengths]
-    return pack([Conversation(ids=tuple(ids), masked=len(ids) // 3, domain=i % 3) for i, ids in enumerate(rows)])
-
-
-def wide_model(**choices: object) -> Adapted:
-    """Large enough for oneDNN's products, even bins and attention in blocks."""
-    torch.manual_seed(0)
-    config = MistralConfig(
-        hidden_size=256,
-        intermediate_size=512,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        vocab_size=VOCABULARY,
-    )
-    adapted = attach(MistralForCausalLM(config), AdapterSpec(domains=("a", "b", "c"), balance_weight=0.5, **choices))
-    normal_routers(adapted, std=0.2)
-    return spread(adapted, size=0.02)
-
-
-def passed(adapted: Adapted, packed: Bin) -> tuple[float, dict[str, torch.Tensor]]:
-    for parameter in adapted.parameters().values():
-        parameter.grad = None
-    adapted.routing.begin_step(valid_tokens(packed))
-    loss = forward_loss(adapted, packed, scale=1 / packed.targets)
-    loss.backward()
-    return float(loss.detach()), {name: p.grad.clone() for name, p in adapted.parameters().items()}
+from tests.model.conftest import conversations, pack, tiny
+from tests.model.wide import long_bin, passed, wide_model
 
 
 @pytest.mark.parametrize("choices", [{}, {"mode": "lora"}], ids=str)
@@ -235,63 +203,6 @@ def test_without_a_working_compiler_functions_run_as_written_and_nobody_is_warne
             assert pointwise.pointwise_for(torch.device("cpu")) is EAGER
     pointwise._compiles.cache_clear()
     assert not caplog.records
-
-
-def test_a_conversation_longer_than_the_sliding_window_takes_the_reference_path() -> None:
-    config = MistralConfig(
-        hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=2,
-        vocab_size=VOCABULARY, sliding_window=16, tie_word_embeddings=False,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    adapted = attach(MistralForCausalLM(config), AdapterSpec(mode="lora"))
-    fast = fast_path(adapted)
-    assert fast is not None
-    short, long = long_bin((16, 9)), long_bin((17, 9))
-    assert fast.takes(Segments.of(short.starts, 25, torch.device("cpu")))
-    assert not fast.takes(Segments.of(long.starts, 26, torch.device("cpu")))
-    loss = float(forward_loss(adapted, long).detach())
-    with adapted.compute.on_reference():
-        assert float(forward_loss(adapted, long).detach()) == loss
-
-
-def test_another_activation_takes_the_reference_path_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
-    config = LlamaConfig(
-        hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4, vocab_size=VOCABULARY,
-        hidden_act="gelu",
-    )  # fmt: skip
-    adapted = attach(LlamaForCausalLM(config), AdapterSpec(mode="lora"))
-    packed = pack(conversations(3))
-    with caplog.at_level(logging.WARNING, logger="stint.model"):
-        for _ in range(2):
-            assert forward_loss(adapted, packed).requires_grad
-    assert [record.getMessage() for record in caplog.records] == [
-        "The base model trains on the slower reference path: its activation is gelu."
-    ]
-
-
-def test_scaled_rotary_positions_and_biases_everywhere_are_the_models_own() -> None:
-    config = LlamaConfig(
-        hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-        vocab_size=VOCABULARY, attention_bias=True, mlp_bias=True,
-        rope_parameters={
-            "rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0, "original_max_position_embeddings": 32,
-        },
-    )  # fmt: skip
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(config)
-    for name, parameter in model.named_parameters():
-        if name.endswith("bias"):
-            torch.nn.init.normal_(parameter, std=0.1)
-    adapted = attach(model, AdapterSpec(rank=4, domains=("a", "b", "c")))
-    normal_routers(adapted, std=0.5)
-    packed = pack(conversations(5))
-    with adapted.compute.on_reference():
-        loss, wanted = passed(spread(adapted), packed)
-    fast_loss, found = passed(adapted, packed)
-    assert fast_loss == pytest.approx(loss, rel=1e-6)
-    for name, gradient in wanted.items():
-        assert (found[name] - gradient).norm() <= 1e-5 * gradient.norm(), name
 
 
 def test_merging_holds_no_weight_twice_and_changes_none() -> None:

@@ -15,6 +15,8 @@ from engine.data.example import NO_TARGET, Example
 from engine.model.adapters import Adapted, attach
 from engine.model.prototypes import normal_routers
 from engine.model.spec import AdapterSpec
+from engine.quality.evaluating import Evaluated, Request, evaluate
+from engine.quality.evaluation import Part
 
 VOCABULARY = 64
 DOMAINS = ("anxiety", "grief", "work")
@@ -87,3 +89,16 @@ def bench(opened: tuple[Adapted, Any], finished_run: Path) -> Callable[..., Any]
         )
 
     return make
+
+
+@pytest.fixture
+def run(finished_run: Path, tmp_path: Path) -> Callable[..., Evaluated]:
+    """Evaluate the finished run in `parts` into this test's folder; `said` collects what it says."""
+    said: list[str] = []
+
+    def go(*parts: Part, **choices: Any) -> Evaluated:
+        request = Request(**{"model_path": finished_run, "output_dir": tmp_path / "out", "replies": 2, **choices})
+        return evaluate(request, lambda task, done, total: None, said.append, parts)
+
+    go.said = said  # type: ignore[attr-defined]
+    return go

@@ -1,4 +1,4 @@
-"""`evaluate` as a person types it: its folder, interruption and going on, and what is wrong with a request."""
+"""`evaluate` as a person types it: its folder, interruption and going on."""
 
 from __future__ import annotations
 
@@ -15,46 +15,10 @@ import pytest
 
 from engine.quality import bias, safety
 from engine.quality.bench import Bench
-from engine.quality.evaluating import Evaluated, Request, evaluate
-from engine.quality.evaluation import Part
-from engine.quality.findings import Check, Evaluation, Measure, Method, Section, Severity, Verdict, from_json
-from engine.quality.markdown import markdown
-from engine.quality.showing import open_console, show
+from engine.quality.evaluating import Evaluated
+from engine.quality.findings import Section, Verdict, from_json
 from engine.quality.subject import find_subject
-
-Typed = Callable[..., Any]
-
-
-def section(name: str, **more: Any) -> Section:
-    return Section(name=name, title=name.capitalize(), **more)
-
-
-def part(name: str, *made: Section, does: Callable[[Bench], None] = lambda bench: None) -> Part:
-    def sections(bench: Bench) -> Iterator[Section]:
-        does(bench)
-        yield from made or (section(name),)
-
-    return Part(name=name, title=name.capitalize(), sections=sections)
-
-
-@pytest.fixture
-def run(finished_run: Path, tmp_path: Path) -> Callable[..., Evaluated]:
-    """Evaluate the finished run in `parts` into this test's folder; `said` collects what it says."""
-    said: list[str] = []
-
-    def go(*parts: Part, **choices: Any) -> Evaluated:
-        request = Request(**{"model_path": finished_run, "output_dir": tmp_path / "out", "replies": 2, **choices})
-        return evaluate(request, lambda task, done, total: None, said.append, parts)
-
-    go.said = said  # type: ignore[attr-defined]
-    return go
-
-
-def red(verdict: Verdict, **more: Any) -> Check:
-    told = {"title": "names a resource", "tuned": Measure(value=0.5), **more}
-    return Check(
-        id="crisis.resource", method=Method.RULE, unit="share", n=8, verdict=verdict, severity=Severity.RED, **told
-    )
+from tests.quality.made import Typed, part, red, section
 
 
 @pytest.fixture
@@ -275,138 +239,3 @@ def test_where_a_persons_cases_lie_is_not_told(run: Callable[..., Evaluated], tm
     shutil.move(own, moved)
     run(looks, stimuli=moved)
     assert len(seen) == 1, "the same cases in another place are the same evaluation"
-
-
-def test_numbers_that_are_none_are_unknown_and_the_headline_says_so(run: Callable[..., Evaluated]) -> None:
-    broken = section("crisis", checks=(red(Verdict.PASS, tuned=Measure(value=float("nan"))),))
-    found = run(part("safety", broken)).evaluation
-    assert found.sections[0].checks[0].tuned is None
-    assert found.headline == "not finished: 1 red check without an answer"
-
-
-def test_nothing_in_names_and_notes_drives_a_terminal_or_a_page(capsys: pytest.CaptureFixture[str]) -> None:
-    hostile = "a|b\x1b[31m[click](javascript:1)<script>alert(1)</script>\n# x [bold]y[/bold] \u202e"
-    made = Evaluation(
-        wall=1.0,
-        seconds=1.0,
-        quick=False,
-        data={"name": hostile},
-        sections=(section("crisis", caveat=hostile, checks=(red(Verdict.FAIL, title=hostile, note=hostile),)),),
-    )
-    show(made, open_console())
-    out = capsys.readouterr().out
-    assert "\x1b" not in out
-    assert "\u202e" not in out
-    assert "[bold]" in out, "markup of a terminal library is text"
-    page = markdown(made)
-    assert "\x1b" not in page
-    assert "\n# x" not in page
-    assert "<script" not in page.replace("\\<script", "")
-    assert "](" not in page.replace("\\](", "")
-    rows = [line for line in page.splitlines() if line.startswith("|")]
-    assert {row.replace("\\|", "").count("|") for row in rows} == {9}
-
-
-def test_a_page_tells_a_failed_check_once_and_its_source_apart_from_its_note() -> None:
-    failed = red(Verdict.FAIL, title="Names help", note="2 were cut off at 96 tokens", source="own prompts and rules")
-    page = markdown(Evaluation(wall=1.0, seconds=1.0, quick=False, sections=(section("crisis", checks=(failed,)),)))
-    (line,) = (line for line in page.splitlines() if line.startswith("- Names help"))
-    assert "2 were cut off at 96 tokens. Source: own prompts and rules" in line
-    assert line.count("FAIL") == 1
-    assert page.count("Names help") == 2, "its row and its remark"
-
-
-@pytest.mark.parametrize("columns", [80, 50])
-def test_tables_fit_the_terminal(
-    typed: Typed, run: Callable[..., Evaluated], columns: int, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
-    found = run(part("crisis", section("crisis", checks=(red(Verdict.FAIL, title="a long title " * 8),))))
-    show(found.evaluation, open_console())
-    assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= columns
-
-
-def test_what_cannot_be_evaluated_is_refused_with_a_reason(
-    typed: Typed, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    empty, silent, closed = tmp_path / "empty.json", tmp_path / "silent.json", tmp_path / "closed"
-    empty.write_text("")
-    silent.write_text(json.dumps({"conversations": [{"text": "Client: is anybody there?"}]}))
-    closed.write_text("a file where a folder is wanted")
-    damaged = tmp_path / "damaged"
-    shutil.copytree(finished_run, damaged)
-    for path in damaged.rglob("moe_layers.safetensors"):
-        path.write_bytes(path.read_bytes()[:-1] + b"!")
-    lone = tmp_path / "lone"
-    lone.mkdir()
-    for name in ("adapter_config.json", "adapter_model.safetensors", "moe_layers.safetensors"):
-        shutil.copy(finished_run / name, lone)
-    cases: list[tuple[tuple[Any, ...], int, str]] = [
-        ((tmp_path / "nowhere",), 2, "There is no"),
-        ((empty,), 2, "is a file"),
-        ((damaged,), 2, "no trained model that is whole"),
-        ((lone,), 2, "--test-data"),
-        ((finished_run, "--test_data", tmp_path / "none.json"), 3, "There is no test data"),
-        ((finished_run, "--test_data", empty), 3, "is empty"),
-        ((finished_run, "--test_data", silent), 3, "therapist turn"),
-        ((finished_run, "--output_dir", closed), 2, "cannot be written"),
-        ((finished_run, "--stimuli", tmp_path / "none"), 2, "--stimuli"),
-        ((finished_run, "--model-path", tmp_path), 2, "two models"),
-        ((finished_run, "--limit", "0"), 2, "limit"),
-    ]
-    for words, code, why in cases:
-        said = typed("evaluate", *words)
-        assert (said.code, said.out) == (code, ""), words
-        assert why in " ".join(said.err.split()), words
-    assert not list(lone.glob("evaluation*"))
-
-
-def test_data_that_changed_since_the_run_is_no_held_out_data(finished_run: Path, typed: Typed, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished_run, copy)
-    config = json.loads((copy / "config.resolved.json").read_text())
-    rows = json.loads(Path(config["training"]["dataset"]).read_text())["conversations"]
-    other = tmp_path / "other.json"
-    other.write_text(json.dumps({"conversations": rows[::-1]}))
-    config["training"]["dataset"] = str(other)
-    (copy / "config.resolved.json").write_text(json.dumps(config))
-    said = typed("evaluate", copy)
-    assert said.code == 3
-    assert "has changed since this run" in said.err
-
-
-def test_test_data_that_was_trained_on_is_called_memory(
-    run: Callable[..., Evaluated], finished_run: Path, tmp_path: Path
-) -> None:
-    from engine.quality.perplexity import perplexity
-
-    one = Part(name="perplexity", title="Perplexity", sections=perplexity)
-    config = json.loads((finished_run / "config.resolved.json").read_text())
-    trained = run(one, test_data=Path(config["training"]["dataset"])).evaluation
-    assert trained.data["trained_on"] == 44
-    assert "44 of the 48 conversations begin with a prompt that was trained on" in trained.sections[0].caveat
-    fresh = tmp_path / "fresh.json"
-    fresh.write_text(json.dumps([{"text": "Client: an unheard of thing\nTherapist: Tell me."}]))
-    untold = run(one, test_data=fresh).evaluation
-    assert untold.data["trained_on"] == 0
-    assert "memory" not in untold.sections[0].caveat
-
-
-def test_a_checkpoint_on_domains_it_never_saw_is_evaluated_too(
-    run: Callable[..., Evaluated], finished_run: Path, tmp_path: Path
-) -> None:
-    from engine.quality.perplexity import perplexity
-    from engine.quality.routes import routes
-
-    data = tmp_path / "data.json"
-    rows = [{"text": f"Client: I feel {n}\nTherapist: Say {n}.", "domain": f"domain {n % 7}"} for n in range(14)]
-    data.write_text(json.dumps(rows))
-    parts = (
-        Part(name="perplexity", title="Perplexity", sections=perplexity),
-        Part(name="routing", title="Routing", sections=routes),
-    )
-    checkpoint = max(finished_run.glob("checkpoint-*"))
-    found = run(*parts, test_data=data, model_path=checkpoint)
-    assert len(found.evaluation.sections[0].tables[0].rows) == 7
-    assert not found.evaluation.unfinished

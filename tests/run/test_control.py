@@ -1,112 +1,25 @@
-"""The control socket: an engine answers every command once and for all, and no client can disturb it."""
+"""The control socket: an engine answers every command once and for all."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import socket
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
-import orjson
 import pytest
 
-from engine.run import control, protocol
+from engine.run import control
 from engine.run.bus import Bus
 from engine.run.client import Client, Unreachable
 from engine.run.control import ControlServer
 from engine.run.inbox import Inbox
 from engine.run.journal import read
-from engine.run.protocol import Peer
 from engine.run.rundir import EngineInfo, RunDir
 from engine.run.signals import Flags
-from states.codec import MAX_MESSAGE_BYTES, encode_command
 from states.commands import Abort, Checkpoint, Finish, Pause, Reply
-
-
-@pytest.fixture
-def inbox(bus: Bus) -> Inbox:
-    return Inbox(bus, Flags())
-
-
-@pytest.fixture
-def server(rundir: RunDir, engine_info: EngineInfo, inbox: Inbox) -> Iterator[ControlServer]:
-    with (
-        rundir.hold_lock(),
-        ControlServer(rundir, engine_info, inbox, lambda: {"phase": "main", "step": 7}) as server,
-    ):
-        yield server
-
-
-@pytest.fixture
-def loop(inbox: Inbox) -> Iterator[None]:
-    """A training loop that applies everything but a pause, which it refuses."""
-    stop = threading.Event()
-
-    def run() -> None:
-        while not stop.is_set():
-            inbox.wait(0.01)
-            while (order := inbox.take()) is not None:
-                if isinstance(order.command, Pause):
-                    inbox.rejected(order, "already paused")
-                else:
-                    inbox.applied(order, step=7, detail="checkpoint-7")
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    yield
-    stop.set()
-    thread.join()
-
-
-DIALLED: list[socket.socket] = []
-
-
-@pytest.fixture(autouse=True)
-def hang_up() -> Iterator[None]:
-    yield
-    while DIALLED:
-        DIALLED.pop().close()
-
-
-def dial(rundir: RunDir) -> socket.socket:
-    engine = rundir.read_engine()
-    assert engine is not None
-    raw = socket.socket(socket.AF_UNIX)
-    DIALLED.append(raw)
-    raw.settimeout(5.0)
-    raw.connect(engine.socket)
-    return raw
-
-
-def lines_of(raw: socket.socket) -> Callable[[], Any]:
-    file = raw.makefile("rb")
-
-    def line() -> Any:
-        try:
-            said = file.readline()
-        except ConnectionResetError:
-            said = b""  # hung up on while bytes of ours were still unread
-        return orjson.loads(said) if said else None
-
-    return line
-
-
-def kinds(rundir: RunDir) -> list[str]:
-    return [record.event.kind for record in read(rundir.events)]
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + 5.0
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
+from tests.run.dialling import eventually, kinds
 
 
 @pytest.mark.usefixtures("server")
@@ -218,173 +131,6 @@ def test_viewers_are_recorded_as_they_come_and_go(rundir: RunDir) -> None:
     assert eventually(lambda: kinds(rundir) == ["client.attached", "client.detached"])
     attached = next(read(rundir.events)).event
     assert (attached.pid, attached.uid) == (os.getpid(), os.geteuid())  # type: ignore[union-attr]
-
-
-@pytest.mark.usefixtures("server", "loop")
-def test_a_line_that_is_too_long_ends_only_its_own_connection(rundir: RunDir) -> None:
-    raw = dial(rundir)
-    line = lines_of(raw)
-    assert line()["hello"] == 1
-    raw.sendall(b"x" * (MAX_MESSAGE_BYTES + 1))
-    assert line()["state"] == "rejected"
-    assert line() is None
-    assert Client(rundir).send(Checkpoint(), 5.0).state == "applied"
-
-
-@pytest.mark.usefixtures("server", "loop")
-def test_garbage_is_answered_a_few_times_and_then_hung_up_on(rundir: RunDir) -> None:
-    raw = dial(rundir)
-    line = lines_of(raw)
-    line()
-    said = 0
-    for junk in (b"\n", b"{}\n", b"[1]\n", b"\xff\xfe\n", b'{"id": 1}\n', b'{"id":"a","command":"rm"}\n', b"null\n"):
-        raw.sendall(junk)
-        reply = line()
-        assert reply["state"] == "rejected"
-        assert reply["detail"]
-        said += 1
-    raw.sendall(b"{\n")
-    assert line()["state"] == "rejected"
-    assert line() is None
-    assert said == protocol.MAX_BAD_LINES - 1
-    assert Client(rundir).send(Checkpoint(), 5.0).state == "applied"
-
-
-@pytest.mark.usefixtures("server", "loop")
-def test_a_command_outside_the_catalogue_is_refused_with_the_list(rundir: RunDir) -> None:
-    raw = dial(rundir)
-    line = lines_of(raw)
-    line()
-    raw.sendall(b'{"id":"x1","command":"shell","args":{"run":"id"}}\n')
-    assert "checkpoint" in line()["detail"]
-
-
-@pytest.mark.usefixtures("server", "loop")
-def test_a_flood_is_hung_up_on(rundir: RunDir) -> None:
-    raw = dial(rundir)
-    lines_of(raw)()
-    flood = b"".join(b'{"id":"s%d","command":"status"}\n' % i for i in range(50_000))
-    with pytest.raises(OSError, match=r"Broken pipe|reset"):
-        raw.sendall(flood)
-    assert Client(rundir).send(Checkpoint(), 5.0).state == "applied"
-
-
-@pytest.mark.usefixtures("server", "loop")
-def test_those_who_connect_and_say_nothing_do_not_keep_others_out_for_long(
-    rundir: RunDir, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(protocol, "HANDSHAKE_S", 0.3)
-    silent = [dial(rundir) for _ in range(protocol.MAX_CLIENTS - 1)]
-    dripping = dial(rundir)
-    assert lines_of(dripping)()["hello"] == 1
-    dripping.sendall(b'{"id":')
-    with pytest.raises(Unreachable):
-        Client(rundir).connect()
-    assert eventually(lambda: reachable(rundir))
-    assert Client(rundir).send(Checkpoint(), 5.0).state == "applied"
-    for raw in (*silent, dripping):
-        raw.close()
-
-
-def reachable(rundir: RunDir) -> bool:
-    try:
-        Client(rundir).connect()
-    except Unreachable:
-        return False
-    return True
-
-
-@pytest.mark.usefixtures("server", "loop")
-def test_a_viewer_may_stay_silent_and_a_command_in_two_pieces_is_whole(
-    rundir: RunDir, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(protocol, "HANDSHAKE_S", 0.2)
-    monkeypatch.setattr(protocol, "IDLE_S", 0.2)
-    raw = dial(rundir)
-    line = lines_of(raw)
-    line()
-    raw.sendall(protocol.attach())
-    time.sleep(1.5)
-    command = encode_command("c1", Checkpoint())
-    raw.sendall(command[:20])
-    time.sleep(0.05)
-    raw.sendall(command[20:])
-    assert line()["state"] == "accepted"
-    assert line()["state"] == "applied"
-
-
-@pytest.mark.usefixtures("server", "loop")
-def test_a_peer_that_reads_nothing_is_dropped_and_delays_nobody(rundir: RunDir) -> None:
-    raw = dial(rundir)
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-    for i in range(50):
-        raw.sendall(encode_command(f"s{i}", Checkpoint()))
-    assert Client(rundir).send(Checkpoint(), 5.0).state == "applied"
-
-
-@pytest.mark.usefixtures("server")
-def test_another_user_is_hung_up_on_without_a_word(rundir: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control.protocol, "peer_of", lambda _: Peer(pid=1, uid=os.geteuid() + 12345))
-    raw = dial(rundir)
-    assert raw.recv(100) == b""
-
-
-def test_a_client_does_not_talk_to_another_users_engine(
-    server: ControlServer, rundir: RunDir, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    del server
-    monkeypatch.setattr(protocol.Peer, "trusted", property(lambda self: threading.current_thread().name == "control"))
-    with pytest.raises(Unreachable, match="another user"):
-        Client(rundir).connect()
-
-
-def test_a_run_directory_too_deep_for_a_socket_gets_one_in_a_private_folder(
-    tmp_path: Path, engine_info: EngineInfo, inbox: Inbox
-) -> None:
-    deep = RunDir(tmp_path / ("a-long-experiment-name" * 6))
-    deep.create()
-    with deep.hold_lock(), ControlServer(deep, engine_info, inbox, lambda: {"step": 1}):
-        card = deep.read_engine()
-        assert card is not None
-        folder = Path(card.socket).parent
-        assert folder != deep.path
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        assert Client(deep).status() == {"step": 1}
-    assert not folder.exists()
-
-
-def test_where_no_socket_can_be_made_the_run_goes_on(
-    rundir: RunDir,
-    engine_info: EngineInfo,
-    inbox: Inbox,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    def refuse(self: socket.socket, address: str) -> None:
-        raise OSError(95, "Operation not supported")
-
-    monkeypatch.setattr(socket.socket, "bind", refuse)
-    with rundir.hold_lock(), ControlServer(rundir, engine_info, inbox, dict):
-        card = rundir.read_engine()
-        assert card is not None
-        assert card.socket == ""
-    assert "only signals" in caplog.text
-
-
-def test_a_socket_that_a_killed_engine_left_is_replaced(rundir: RunDir, engine_info: EngineInfo, inbox: Inbox) -> None:
-    stale = socket.socket(socket.AF_UNIX)
-    stale.bind(str(rundir.socket))
-    stale.close()
-    rundir.write_engine(dataclasses.replace(engine_info, socket=str(rundir.socket)))
-    with rundir.hold_lock(), ControlServer(rundir, engine_info, inbox, lambda: {"step": 1}):
-        assert Client(rundir).status() == {"step": 1}
-
-
-def test_a_file_in_the_sockets_place_is_not_deleted(rundir: RunDir, engine_info: EngineInfo, inbox: Inbox) -> None:
-    rundir.socket.write_text("mine")
-    with rundir.hold_lock(), ControlServer(rundir, engine_info, inbox, lambda: {"step": 1}):
-        assert Client(rundir).status() == {"step": 1}
-    assert rundir.socket.read_text() == "mine"
 
 
 def test_signals_orders_are_recorded_when_the_loop_takes_them(bus: Bus, rundir: RunDir) -> None:

@@ -7,99 +7,29 @@ import statistics
 import pytest
 
 from states.events import (
-    CheckpointCompleted,
     CheckpointFailed,
     CheckpointPruned,
     CheckpointSkipped,
     CheckpointStarted,
     ClientAttached,
-    CommandReceived,
-    EvalCompleted,
     EvalStarted,
     ExpertsSampled,
     GpuDevice,
     GpuSampled,
     HostSampled,
-    LogOpened,
-    PhaseChanged,
-    Record,
     RunConfigured,
     RunPaused,
-    RunPlanned,
     RunRestored,
     RunStopped,
     SinkDisabled,
-    StepCompleted,
     StepRejected,
     TaskCompleted,
     TaskProgressed,
     TaskStarted,
 )
-from states.phases import Cause, Outcome, Phase, Reason, Trigger
+from states.phases import Cause, Outcome, Phase, Reason
 from states.reducer import fold, reduce
-from states.view import RunView
-
-
-def journal(*events, start=0):
-    return [Record(seq=n, wall=1000.0 + n, mono=float(n), event=event) for n, event in enumerate(events, start)]
-
-
-def view_of(*events) -> RunView:
-    return fold(journal(*events))
-
-
-def opened(attempt=1):
-    return LogOpened(schema=1, run_id="r", attempt=attempt, pid=7, host="h", boot_id="b", version="0")
-
-
-def phase(old, new, *, step=0, reason=None):
-    return PhaseChanged(old=old, new=new, trigger=Trigger.ADVANCE, step=step, reason=reason)
-
-
-def step(number, loss=1.0, tokens=100, step_s=0.5):
-    return StepCompleted(
-        step=number,
-        epoch=number / 10,
-        loss=loss,
-        lr=1e-4,
-        grad_norm=0.5,
-        tokens=tokens,
-        targets=50,
-        step_s=step_s,
-        data_s=0,
-    )
-
-
-def steps(first, last):
-    return [step(number) for number in range(first, last + 1)]
-
-
-def evaluated(at, loss, *, best=False, scope="subset"):
-    return EvalCompleted(step=at, scope=scope, loss=loss, targets=9, eval_s=2.0, best=best, domains={})
-
-
-def saved(at, *, best=False, cause=Cause.SCHEDULE):
-    return CheckpointCompleted(step=at, path=f"checkpoint-{at}", cause=cause, bytes=10, save_s=1.0, best=best)
-
-
-def planned(total=100, *, per_epoch=10):
-    return RunPlanned(
-        profile="balanced",
-        source="assumed",
-        planned_steps=total,
-        warmup_steps=10,
-        epochs=3.0,
-        steps_per_epoch=per_epoch,
-        conversations_per_step=32,
-        tokens_per_step=100,
-        eval_every=10,
-        tokens_per_s=200.0,
-        estimated_s={"training": 50.0},
-    )
-
-
-def received(id, command="checkpoint"):
-    return CommandReceived(id=id, command=command, args={}, via="socket", by=9)
+from tests.states.told import evaluated, journal, opened, phase, planned, received, saved, step, steps, view_of
 
 
 def test_progress_adds_up_and_speaks_in_medians_of_the_last_steps():

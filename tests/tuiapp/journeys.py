@@ -4,103 +4,15 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field
 
 from states import events as e
-from states.phases import Cause, Outcome, Phase, Reason, Trigger
+from states.phases import Cause, Outcome, Phase, Reason
 from states.reducer import fold
 from states.view import RunView
-
-START = 1_763_800_000.0
-"""2025-11-22 08:26:40 UTC."""
-DOMAINS = {"anxiety": 61, "grief": 38, "relationships": 72, "sleep": 29}
-
-
-@dataclass
-class Tale:
-    """Collects records on a clock of its own."""
-
-    wall: float = START
-    records: list[e.Record] = field(default_factory=list)
-
-    def say(self, event: e.Event, after: float = 0.0) -> None:
-        self.wall += after
-        self.records.append(e.Record(seq=len(self.records), wall=self.wall, mono=self.wall - START, event=event))
-
-    def task(self, name: str, seconds: float, detail: str = "", total: int | None = None) -> None:
-        self.say(e.TaskStarted(task=name, detail=detail, total=total), 0.1)
-        for index in range(1, 4 if total else 1):
-            self.say(e.TaskProgressed(task=name, done=(total or 0) * index // 4), seconds / 4)
-        self.say(e.TaskCompleted(task=name, task_s=seconds, detail=detail), seconds / 4)
-
-    def phase(self, old: Phase, new: Phase, step: int, reason: Reason | None = None) -> None:
-        trigger = (
-            Trigger.FINISH if new is Phase.FINALIZE else Trigger.CLOSE if new is Phase.STOPPED else Trigger.ADVANCE
-        )
-        self.say(e.PhaseChanged(old=old, new=new, trigger=trigger, step=step, reason=reason), 0.05)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shape:
-    """What differs between the two runs."""
-
-    run_id: str
-    base: str
-    steps: int
-    warmup: int
-    epochs: float
-    step_s: float
-    tokens: int
-    window_s: float
-    reserve_s: float
-    layers: int
-    params: int
-    trained: int
-    eval_every: int
-    save_every: int
-    first_loss: float
-    last_loss: float
-    gpu: bool
-
-
-DEMO = Shape(
-    run_id="quiet-harbor-4c1e",
-    base="configs/demo/base",
-    steps=150,
-    warmup=15,
-    epochs=3.0,
-    step_s=0.62,
-    tokens=1480,
-    window_s=900.0,
-    reserve_s=37.5,
-    layers=4,
-    params=3_312_640,
-    trained=412_160,
-    eval_every=15,
-    save_every=50,
-    first_loss=3.9,
-    last_loss=1.62,
-    gpu=False,
-)
-LARGE = Shape(
-    run_id="wayfarer-7b02",
-    base="LatitudeGames/Wayfarer-2-12B",
-    steps=675,
-    warmup=67,
-    epochs=3.0,
-    step_s=52.0,
-    tokens=16_400,
-    window_s=43_200.0,
-    reserve_s=1800.0,
-    layers=40,
-    params=12_247_782_400,
-    trained=122_716_160,
-    eval_every=50,
-    save_every=34,
-    first_loss=2.61,
-    last_loss=1.39,
-    gpu=True,
-)
+from tests.tuiapp.shape import DEMO as DEMO
+from tests.tuiapp.shape import LARGE as LARGE
+from tests.tuiapp.shape import Shape
+from tests.tuiapp.tale import DOMAINS, START, Tale
 
 
 def tell(shape: Shape, *, until: int | None = None, ended: bool = True, seed: int = 7) -> list[e.Record]:

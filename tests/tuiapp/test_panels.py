@@ -9,28 +9,25 @@ from types import ModuleType
 import pytest
 
 from states import events as e
-from states.mixture import Alarm
 from states.phases import Outcome, Phase
 from states.reducer import fold
 from states.view import Failure, RunView
+from tests.tuiapp.written import ALARM, read
 from tuiapp import ink
 from tuiapp.dashboard import BARE, FRAMED
 from tuiapp.frame import Frame, Link, Playhead
 from tuiapp.glyphs import ASCII, UNICODE
-from tuiapp.ink import Row
 from tuiapp.receipt import receipt
 from tuiapp.remains import Remains, look
-from tuiapp.widgets import budget, checkpoints, experts, feed, hardware, keybar, loss, masthead, ribbon, task
+from tuiapp.widgets import budget, checkpoints, feed, hardware, keybar, loss, masthead, ribbon, task
 from tuiapp.widgets import ending as ending_panel
 from tuiapp.widgets.panel import boxed, ruled
 
 SIZES = [(1, 1), (6, 2), (25, 3), (40, 12), (52, 9), (76, 22), (101, 19), (156, 40)]
+
 HOSTILE = "[red]\x1b]0;pwned\x07\x1b[2J[/INST] [@click=app.quit]x[/] \u202egnp\u200b\ud800"
+
 PAINTERS = {**FRAMED, **BARE}
-
-
-def read(rows: list[Row]) -> str:
-    return "\n".join("".join(segment.text for segment in row) for row in rows)
 
 
 def views(tales: ModuleType) -> dict[str, RunView]:
@@ -117,57 +114,6 @@ def test_a_run_that_will_not_make_it_says_so_in_words(tales: ModuleType) -> None
     sheet = budget.paint(Frame(view=late, link=Link.LIVE, now=view.wall), 56, 12)
     assert "over" in read([sheet.title])
     assert "slack -" in read(sheet.body)
-
-
-def test_the_experts_panel_names_balance_the_worst_layer_and_the_domains(tales: ModuleType) -> None:
-    frame = Frame(view=tales.view(tales.LARGE, until=430), link=Link.LIVE, now=0.0)
-    sheet = experts.paint(frame, 80, 9)
-    text = read([sheet.title, sheet.caption, *sheet.body])
-    for word in ("balanced", "/1.386", "worst layer", "of 40", "E0", "E3", "anxiety", "sleep"):
-        assert word in text
-
-
-def test_an_expert_that_takes_over_is_called_a_collapse(tales: ModuleType) -> None:
-    view = tales.view(tales.DEMO, until=60)
-    assert view.experts is not None
-    lost = replace(view, experts=replace(view.experts, shares=(0.55, 0.15, 0.15, 0.15), entropy=1.15))
-    assert "collapsed" in read([experts.paint(Frame(view=lost), 50, 5).title])
-    uneven = replace(view, experts=replace(view.experts, shares=(0.31, 0.23, 0.23, 0.23), entropy=1.37))
-    assert "uneven" in read([experts.paint(Frame(view=uneven), 50, 5).title])
-
-
-ALARM = Alarm(
-    step=9,
-    wall=1.0,
-    source="train",
-    rule="starved",
-    level="bad",
-    layers=(3, 7),
-    layer=3,
-    expert=2,
-    value=0.041,
-    limit=0.05,
-    remedy="start again with fewer experts",
-)
-
-
-@pytest.mark.parametrize("size", [(60, 6), (60, 19), (36, 7)])
-def test_an_alarm_is_shown_with_its_number_and_what_to_do(size: tuple[int, int], tales: ModuleType) -> None:
-    view = replace(tales.view(tales.DEMO, until=104), alarms=(ALARM, replace(ALARM, level="warn")))
-    sheet = experts.paint(Frame(view=view), *size)
-    text = read(sheet.body).replace("\n", " ")
-    for words in ("expert 2 takes 4.1% of layer 3 (limit 5%)", "1 more alarm", "start again with"):
-        assert words in " ".join(text.split())
-    assert len(sheet.body) <= size[1]
-    assert "E3" in text, "an alarm must not push out a bar"
-    assert "balanced" not in read([sheet.title])
-
-
-def test_where_only_the_bars_fit_the_title_tells_the_alarm(tales: ModuleType) -> None:
-    view = replace(tales.view(tales.DEMO, until=104), alarms=(ALARM,))
-    sheet = experts.paint(Frame(view=view), 70, 4)
-    assert "expert 2 takes 4.1%" in read([sheet.title])
-    assert len(sheet.body) == 4
 
 
 def test_the_checkpoint_panel_says_what_a_kill_would_cost(tales: ModuleType) -> None:

@@ -82,3 +82,11 @@ OPENING: list[e.Event] = [
     e.PhaseChanged(old=Phase.SETUP, new=Phase.INIT, trigger=Trigger.ADVANCE, step=0),
     e.PhaseChanged(old=Phase.INIT, new=Phase.WARMUP, trigger=Trigger.ADVANCE, step=0),
 ]
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nobody is logged in, whatever machine this runs on."""
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
