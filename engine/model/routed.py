@@ -105,7 +105,10 @@ def find_adapter(source: Path) -> Path:
     folder = best_source(source, on_skip=lambda path, problem: why.append(f"{path.name}: {problem}"))
     if folder is None:
         found = f" ({'; '.join(why)})" if why else ""
-        raise ConfigError(f"{source} holds no trained model that is whole{found}. Name a run or a checkpoint.")
+        # What `export` makes is a folder of folders.
+        inside = sorted(path.parent.name for path in source.glob(f"*/{STANDARD}")) if not why else []
+        what = f"one of those in it: {', '.join(inside)}" if inside else "a run or a checkpoint"
+        raise ConfigError(f"{source} holds no trained model that is whole{found}. Name {what}.")
     return folder
 
 

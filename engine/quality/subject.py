@@ -16,6 +16,9 @@ from engine.checkpoint.trainer_state import read_trainer_state
 from engine.run.locate import find_run
 from engine.run.rundir import RunDir
 
+SUMS = "SHA256SUMS"
+"""In a release; `engine.release.sums` writes it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
@@ -31,6 +34,9 @@ class Subject:
     def evaluation_dir(self, *, quick: bool) -> Path:
         """Where its evaluation is written unless a person says otherwise: never a short one over a whole one."""
         name = "evaluation-quick" if quick else "evaluation"
+        if (self.source / SUMS).is_file():
+            # A release is what its hashes say: nothing is written into it.
+            return self.source.absolute().with_name(f"{self.source.absolute().name}-{name}")
         if self.run is None or self.run == self.source:
             return self.source / name
         return self.run / f"{name}-{self.source.absolute().name}"

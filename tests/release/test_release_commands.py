@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from engine.quality.subject import find_subject
 from tests.conftest import Typed
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +107,22 @@ def test_a_full_disk_is_one_paragraph_and_leaves_nothing(finished_run: Path, tmp
     assert "Nothing is left" in ran.stderr
     assert "defect" not in ran.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_evaluation_of_a_release_stands_beside_it(finished_run: Path, tmp_path: Path, typed: Typed) -> None:
+    assert typed("release", "1.0", finished_run, "--no-tag", "--output-dir", "released").code == 0
+    subject = find_subject(Path("released"))
+    assert subject.evaluation_dir(quick=True) == tmp_path / "released-evaluation-quick"
+    assert subject.evaluation_dir(quick=False) == tmp_path / "released-evaluation"
+
+
+def test_an_export_as_a_whole_is_no_model_and_says_which_are_in_it(
+    finished_run: Path, tmp_path: Path, typed: Typed
+) -> None:
+    assert typed("export", finished_run, "--no-measure", "--output-dir", "out").code == 0
+    said = typed("infer", "--model-path", "out", "--prompt", "hello")
+    assert said.code == 2
+    assert "Name one of those in it: average, routed." in said.err
 
 
 def test_a_place_that_cannot_be_made_is_told(typed: Typed, finished_run: Path, tmp_path: Path) -> None:
