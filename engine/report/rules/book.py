@@ -8,10 +8,10 @@ from typing import Final
 
 from engine.report.document import Advice
 from engine.report.facts import Story
-from engine.report.rules import data, experts, running, training
+from engine.report.rules import data, experts, gradients, running, training
 
 Rule = Callable[[Story], Advice | None]
-RULES: Final[tuple[Rule, ...]] = (*data.RULES, *running.RULES, *training.RULES, *experts.RULES)
+RULES: Final[tuple[Rule, ...]] = (*data.RULES, *running.RULES, *training.RULES, *gradients.RULES, *experts.RULES)
 _RANK: Final = {"bad": 0, "warn": 1, "info": 2, "good": 3}
 
 
