@@ -31,7 +31,7 @@ class Encoded:
 
         A control token that swallowed white space before the span is not of it.
         """
-        first = int(np.searchsorted(self.ends, span[0], side="right"))
+        first = int(self.ends.searchsorted(span[0], side="right"))
         while first < len(self) and self.starts[first] < span[0] and self.control[first]:
             first += 1
         return slice(first, max(first, self.index_at(span[1])))
@@ -43,7 +43,7 @@ class Encoded:
 
     def index_at(self, position: int) -> int:
         """The first token that starts at or after a character."""
-        return int(np.searchsorted(self.starts, position, side="left"))
+        return int(self.starts.searchsorted(position, side="left"))
 
 
 def encode(tokenizer: Any, controls: Controls, texts: Sequence[str]) -> list[Encoded]:
