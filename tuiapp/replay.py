@@ -145,7 +145,8 @@ class ReplaySource:
                 told = (self._head.position, head)
                 heard = self._tape.wall(at_s if arrived else self._tape.seconds(self._head.position))
                 post(Advanced(self._head.view, Link.REPLAY, heard=heard, playhead=head))
-            explored = self._scout.towards(len(self._tape))
+            # Whoever has jumped ahead waits for the head alone; what it folds is kept for the scout too.
+            explored = arrived and self._scout.towards(len(self._tape))
             with self._wake:
                 if not self._closing and arrived and explored:
                     self._wake.wait(TICK_S if self._playing else None)
