@@ -156,7 +156,7 @@ def measure(trainers: dict[str, Trainer], examples: Sequence[Example], rounds: i
         spent: dict[str, float] = {}
         for name in chance.sample(sorted(trainers), k=len(trainers)):
             began = time.process_time()
-            stats = take_step(trainers[name], examples, rate=1e-4, ramp=1.0)
+            stats = take_step(trainers[name], make_bins(examples, trainers[name].bin_tokens), rate=1e-4, ramp=1.0)
             spent[name] = time.process_time() - began
             if stats.rejected:
                 raise RuntimeError(f"{name}: {stats.rejected}")

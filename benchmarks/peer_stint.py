@@ -68,7 +68,7 @@ def run(work: Work, folder: Path, gate: Gate, *, name: str) -> None:
         while gate.begin():
             for number, step in enumerate(work.steps(gate.number)):
                 chosen = [conversations[index] for index in step]
-                stats = take_step(trainer, chosen, rate=work.rate, ramp=1.0)
+                stats = take_step(trainer, make_bins(chosen, work.cap), rate=work.rate, ramp=1.0)
                 gate.done.useful += stats.tokens
                 gate.done.add(number, stats.loss, stats.targets)
             _laid(trainer, work, conversations, gate)

@@ -108,7 +108,8 @@ def train(spec: AdapterSpec, seed: int) -> Outcome:
     seen = [start]
     while not horizon.done:
         rate = learning_rate(horizon, RATE)
-        take_step(trainer, trainer.steps.at(horizon.step), rate=rate, ramp=trainer.balance_ramp(horizon.step))
+        bins = trainer.ahead.bins(horizon.step, trainer.bin_tokens)
+        take_step(trainer, bins, rate=rate, ramp=trainer.balance_ramp(horizon.step))
         horizon = advance(horizon, horizon.total_steps - horizon.step)
         keep_centred(cast("Any", SimpleNamespace(step=horizon.step)), trainer)
         if horizon.step % (horizon.planned_steps // 10) == 0:

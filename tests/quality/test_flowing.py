@@ -51,4 +51,5 @@ def test_the_words_stay_and_no_line_is_too_long_that_need_not_be(pieces: list[st
     assert told.split() == text.split()
     assert told.count("\n") >= text.count("\n") + 1
     for line in told.split("\n"):
-        assert cell_len(line) <= WIDTH or len(line.split()) == 1
+        # The terminal goes on after a word that is longer than its line, and so may others.
+        assert cell_len(line) <= WIDTH or cell_len(line.split()[0]) > WIDTH
