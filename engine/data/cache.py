@@ -44,7 +44,8 @@ _MANIFEST: Final = "manifest.json"
 _ARRAYS: Final = ("ids", "labels", "index")
 _RENDERING: Final = (
     "clusters", "controls", "conversation", "dialogue", "document", "domains", "echoes", "encoding", "example",
-    "formats", "oversize", "rows", "scaffold", "slicing", "split", "tally", "template", "transcript", "windows",
+    "formats", "offsets", "oversize", "rows", "scaffold", "slicing", "split", "tally", "template", "transcript",
+    "windows",
 )  # fmt: skip
 """Modules of this room that decide what an example is."""
 

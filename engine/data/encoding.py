@@ -1,27 +1,29 @@
-"""Text to token ids in batches, with the character offsets that tie tokens to turns."""
+"""Text to token ids in batches, with the places that tie tokens to turns."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.data.controls import Controls
+from engine.data.offsets import Offsets, Place
 from engine.data.scaffold import Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Encoded:
-    """Ids of one text and the characters each covers; all (tokens,) int32, offsets never fall."""
+    """Ids of one text and the characters each covers."""
 
     ids: NDArray[np.int32]
-    starts: NDArray[np.int32]
-    ends: NDArray[np.int32]
+    """(tokens,)."""
     control: NDArray[np.bool_]
+    """(tokens,): which are control tokens."""
+    place: Place
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -31,19 +33,19 @@ class Encoded:
 
         A control token that swallowed white space before the span is not of it.
         """
-        first = int(self.ends.searchsorted(span[0], side="right"))
-        while first < len(self) and self.starts[first] < span[0] and self.control[first]:
+        first = bisect_right(range(len(self)), span[0], key=lambda index: self.place(index)[1])
+        while first < len(self) and self.control[first] and self.place(first)[0] < span[0]:
             first += 1
         return slice(first, max(first, self.index_at(span[1])))
 
     def holds_control(self, spans: Iterable[Span]) -> bool:
         """Whether a control token begins inside one of some spans."""
-        places = self.starts[self.control].tolist()
+        places = [self.place(index)[0] for index in np.flatnonzero(self.control).tolist()]
         return any(start <= place < stop for start, stop in spans for place in places)
 
     def index_at(self, position: int) -> int:
         """The first token that starts at or after a character."""
-        return int(self.starts.searchsorted(position, side="left"))
+        return bisect_left(range(len(self)), position, key=lambda index: self.place(index)[0])
 
 
 def encode(tokenizer: Any, controls: Controls, texts: Sequence[str]) -> list[Encoded]:
@@ -65,13 +67,10 @@ def tokens_of(tokenizer: Any, texts: Sequence[str]) -> list[Any]:
 
 
 def arrays(controls: Controls, encodings: Sequence[Any]) -> list[Encoded]:
-    """The ids and offsets of encodings as arrays."""
+    """The ids of encodings as arrays."""
     result = []
     for encoding in encodings:
-        ids, offsets = encoding.ids, encoding.offsets
+        ids = encoding.ids
         tokens = np.fromiter(ids, dtype=np.int32, count=len(ids))
-        flat = np.fromiter(chain.from_iterable(offsets), dtype=np.int32, count=2 * len(ids)).reshape(-1, 2)
-        # Empty offsets of some tokenizers read (0, 0) in mid-text; a running maximum keeps searching sound.
-        spans = np.maximum.accumulate(flat, axis=0)
-        result.append(Encoded(ids=tokens, starts=spans[:, 0], ends=spans[:, 1], control=controls.among(tokens)))
+        result.append(Encoded(ids=tokens, control=controls.among(tokens), place=Offsets(encoding)))
     return result

@@ -42,7 +42,7 @@ def shorten(
         if excess <= 0 or spare <= 0:
             break
         # Cut before a word where one begins near; re-encoding may merge differently, hence the passes.
-        cut = int(encoded.starts[tokens.start + min(excess, spare)]) - layout.clients[0][0]
+        cut = encoded.place(tokens.start + min(excess, spare))[0] - layout.clients[0][0]
         exchange = Exchange(client=_from_word(exchange.client, max(1, cut)), therapist=exchange.therapist)
         layout, encoded = place(exchange)
         shortened = True

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from engine.data.encoding import Encoded
+from engine.data.offsets import after, moved
 from engine.data.scaffold import Layout
 from engine.data.windows import Window
 
@@ -90,20 +91,18 @@ def cut_out(
         if not len(controls):
             return None
         first += int(controls[0])
-        start = int(encoded.starts[first])
-        if start > whole.clients[window.start][0] or (first and encoded.ends[first - 1] > start):
+        start = encoded.place(first)[0]
+        if start > whole.clients[window.start][0] or (first and encoded.place(first - 1)[1] > start):
             return None
     body = whole.text[start:stop]
     if not part.text.endswith(body):
         return None
     head = part.text[: len(part.text) - len(body)]
     if not head:
-        shift = -start
         return Encoded(
             ids=encoded.ids[first:last],
-            starts=encoded.starts[first:last] + shift,
-            ends=encoded.ends[first:last] + shift,
             control=encoded.control[first:last],
+            place=moved(encoded.place, first, -start),
         )
     if window.start == 0:
         return None
@@ -117,8 +116,8 @@ def joined(shorter: Layout, whole: Layout, encoded: Encoded, encode: Callable[[s
     if not len(controls):
         return None
     first += int(controls[0])
-    start = int(encoded.starts[first])
-    if not first or encoded.ends[first - 1] > start or not shorter.text.endswith(whole.text[start:]):
+    start = encoded.place(first)[0]
+    if not first or encoded.place(first - 1)[1] > start or not shorter.text.endswith(whole.text[start:]):
         return None
     head = shorter.text[: len(shorter.text) - len(whole.text) + start]
     return _followed(encode(head), encoded, first, len(encoded), len(head) - start)
@@ -128,16 +127,15 @@ def _followed(before: Encoded, encoded: Encoded, first: int, last: int, shift: i
     """Some tokens, and after them those from `first` to `last` of another text, moved by `shift` characters."""
     return Encoded(
         ids=np.concatenate((before.ids, encoded.ids[first:last])),
-        starts=np.concatenate((before.starts, encoded.starts[first:last] + shift)),
-        ends=np.concatenate((before.ends, encoded.ends[first:last] + shift)),
         control=np.concatenate((before.control, encoded.control[first:last])),
+        place=after(before.place, len(before), moved(encoded.place, first, shift)),
     )
 
 
 def _parted(encoded: Encoded, index: int, position: int) -> bool:
     """Whether a control token stands right before or after a position, or nothing after it."""
-    if index and encoded.ends[index - 1] > position:
+    if index and encoded.place(index - 1)[1] > position:
         return False
     if index == len(encoded):
         return True
-    return bool(encoded.starts[index] == position and (encoded.control[index] or encoded.control[index - 1]))
+    return bool(encoded.place(index)[0] == position and (encoded.control[index] or encoded.control[index - 1]))
