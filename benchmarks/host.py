@@ -5,7 +5,7 @@
 A real run of the demo's model in this process, from Setup to Finalize, one short conversation a step. Counted is the
 training thread's own processor time of each turn of the loop (orders, step, telling it) less what is spent in forward,
 backward, clipping, the optimizer (its `zero_grad` too), evaluations and checkpoints; and the time of the thread that
-lays the next step's bins. Rounds of consecutive steps belong to an arm and to its control in turn, which do the same:
+lays the coming steps' bins. Rounds of consecutive steps belong to an arm and to its control in turn, which do the same:
 their ratio says what chance makes of the figure. The figure is the median over the arm's rounds of their medians. Then
 the journal alone: records written, and written and told to the subscribers of a run, in alternating rounds.
 """
@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -154,10 +154,10 @@ def journal_round(folder: Path, number: int, *, told: bool) -> float:
     return 1e6 * took
 
 
-def rounds(seconds: Sequence[float]) -> list[float]:
-    """Medians of rounds of steps, the first of which warms up."""
+def rounds(seconds: Sequence[float], middle: Callable[[Sequence[float]], float] = median) -> list[float]:
+    """The middle of rounds of steps, the first of which warms up; the mean where steps are done several at once."""
     cuts = range(STEPS_PER_ROUND, len(seconds) - STEPS_PER_ROUND + 1, STEPS_PER_ROUND)
-    return [median(seconds[cut : cut + STEPS_PER_ROUND]) for cut in cuts]
+    return [middle(seconds[cut : cut + STEPS_PER_ROUND]) for cut in cuts]
 
 
 def main() -> None:
@@ -175,7 +175,7 @@ def main() -> None:
         run_engine(choose(Choice(config=settings(place, CONVERSATIONS, epochs=epochs))), quiet=True)
         outside = [1e3 * seconds for seconds in rounds(ledger.turns)]
         recorded = [1e6 * seconds for seconds in rounds(ledger.emits)]
-        laid = [1e3 * seconds for seconds in rounds(ledger.laid)]
+        laid = [1e3 * seconds for seconds in rounds(ledger.laid, mean)]
         alone, folded = [], []
         for number in range(JOURNAL_ROUNDS):
             alone.append(journal_round(place, number, told=False))

@@ -1,16 +1,22 @@
-"""The next step's bins, laid in a thread of their own while this step is under way.
+"""The bins of the next steps, laid in a thread of their own while this step is under way.
 
-Which bins a step has follows from its number and the size of a bin alone, so whoever lays them lays the same.
+Which bins a step has follows from its number and the size of a bin alone, so whoever lays them lays the same. Several
+steps are laid in one go: a thread that wakes finds its code and data gone from the caches, and pays for that once.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
+from collections import deque
 from collections.abc import Sequence
 from queue import SimpleQueue
+from typing import Final
 
 from engine.data.batches import Bin, Steps, make_bins
+
+AHEAD: Final = 8
+"""Steps laid in one go."""
 
 Wanted = tuple[int, int]
 """A step, counted from 0, and the most tokens of a bin."""
@@ -25,31 +31,35 @@ class Ahead:
         self._steps = steps
         self._asked: Asked = SimpleQueue()
         self._laid: Laid = SimpleQueue()
-        self._coming: Wanted | None = None
+        self._coming: deque[Wanted] = deque()
         self._thread: threading.Thread | None = None
         # The thread knows the queues, not their owner: it ends when nobody can ask any more.
         weakref.finalize(self, self._asked.put, None)
 
     def bins(self, step: int, bin_tokens: int) -> Sequence[Bin]:
-        """The bins that follow `step` completed steps; those of the step after it are begun.
+        """The bins that follow `step` completed steps; those of the steps after it are begun.
 
         Raises `ValueError` for a conversation above `bin_tokens`.
         """
         bins = self._take((step, bin_tokens))
+        if not self._coming:
+            for each in range(step + 1, step + 1 + AHEAD):
+                self._ask((each, bin_tokens))
+        return bins
+
+    def _ask(self, wanted: Wanted) -> None:
         if self._thread is None:
             self._thread = threading.Thread(
                 target=_lay_all, args=(self._steps, self._asked, self._laid), name="bins", daemon=True
             )
             self._thread.start()
-        self._coming = (step + 1, bin_tokens)
-        self._asked.put(self._coming)
-        return bins
+        self._coming.append(wanted)
+        self._asked.put(wanted)
 
     def _take(self, wanted: Wanted) -> Sequence[Bin]:
         """What the thread has laid, where it is what is wanted: after a resume or with smaller bins it is not."""
-        if self._coming is not None:
-            coming, self._coming = self._coming, None
-            laid = self._laid.get()
+        while self._coming:
+            coming, laid = self._coming.popleft(), self._laid.get()
             if coming == wanted:
                 if isinstance(laid, BaseException):
                     raise laid

@@ -51,7 +51,7 @@ class Trainer:
 
     @cached_property
     def ahead(self) -> Ahead:
-        """The bins of the steps, laid one step ahead."""
+        """The bins of the steps, laid some steps ahead."""
         return Ahead(self.steps)
 
     @cached_property

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.data.ahead import Ahead
+from engine.data.ahead import AHEAD, Ahead
 from engine.data.batches import Bin, Steps, make_bins
 from engine.data.example import Example
 
@@ -31,9 +31,16 @@ def same(first: Bin, second: Bin) -> bool:
     return all(torch.equal(getattr(first, name), getattr(second, name)) for name in FIELDS)
 
 
-# Of five steps an epoch: over its end, after a resume, back, and with smaller bins after memory ran out.
+# Of five steps an epoch: over its end, after a resume, past some, back, and with smaller bins after memory ran out.
 @pytest.mark.parametrize(
-    "asked", [[(step, 40) for step in range(12)], [(7, 40), (8, 40)], [(3, 40), (1, 40)], [(2, 60), (2, 30), (3, 30)]]
+    "asked",
+    [
+        [(step, 40) for step in range(3 * AHEAD)],
+        [(7, 40), (8, 40)],
+        [(3, 40), (6, 40), (7, 40)],
+        [(3, 40), (1, 40), (2, 40)],
+        [(2, 60), (3, 60), (3, 30), (4, 30)],
+    ],
 )
 def test_bins_laid_ahead_are_those_of_the_step(steps, asked) -> None:
     ahead = Ahead(steps)
@@ -53,9 +60,9 @@ def test_the_next_step_is_laid_by_another_thread(steps, monkeypatch) -> None:
 
     monkeypatch.setattr(steps, "at", told)
     ahead = Ahead(steps)
-    for step in range(4):
+    for step in range(2 * AHEAD):
         ahead.bins(step, 40)
-    assert laid[:4] == [(0, True), (1, False), (2, False), (3, False)]
+    assert laid[: 2 * AHEAD] == [(0, True), *((step, False) for step in range(1, 2 * AHEAD))]
 
 
 def test_what_cannot_be_laid_is_raised_where_it_is_asked_for(steps, monkeypatch) -> None:
