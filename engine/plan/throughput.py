@@ -35,6 +35,14 @@ BUILD_S = 3.0
 MEASURED_BINS = 7
 """Bins that Init times: one to fill caches and compilers, six to go by. At 12B about a minute at the assumed speed."""
 
+MOST_MEASURED_BINS = 32
+MEASURED_SHARE = 0.05
+"""Of the run's bins, that Init may time beyond the first ones, up to the most ..."""
+
+MEASURED_S = 3.0
+"""... while they are so quick that these seconds are not over: where a library writes code for each length it meets,
+the first few bins are slower than those that follow, by a fifth on two cores."""
+
 TRIAL_TOKENS = 5 * 1024
 """Tokens of Init's check that the loss falls: five passes over a few short conversations."""
 

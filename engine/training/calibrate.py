@@ -16,7 +16,7 @@ import torch
 
 from engine.data.batches import Bin, make_bins
 from engine.model.forward import evaluate_bin, forward_loss, valid_tokens
-from engine.plan.throughput import MEASURED_BINS, measured
+from engine.plan.throughput import MEASURED_BINS, MEASURED_S, MEASURED_SHARE, MOST_MEASURED_BINS, measured
 from engine.training.trainer import Trainer
 
 READ_BINS = 4
@@ -37,7 +37,10 @@ class Speed:
 def speed(trainer: Trainer, progressed: Callable[[int], None]) -> Speed:
     """Measure both. Leaves parameters, gradients and routing statistics as they were."""
     trained: list[tuple[int, float]] = []
-    for done, piece in enumerate(itertools.islice(_bins(trainer), MEASURED_BINS)):
+    begun = time.perf_counter()
+    for done, piece in enumerate(_bins(trainer)):
+        if done >= MEASURED_BINS and time.perf_counter() - begun >= MEASURED_S:
+            break
         progressed(done)
         tokens = valid_tokens(piece)
         started = time.perf_counter()
@@ -50,7 +53,7 @@ def speed(trainer: Trainer, progressed: Callable[[int], None]) -> Speed:
             parameter.grad = None
     read: list[tuple[int, float]] = []
     for piece in itertools.islice(trainer.packed(trainer.validation), READ_BINS):
-        progressed(MEASURED_BINS)
+        progressed(len(trained))
         started = time.perf_counter()
         evaluate_bin(trainer.adapted, piece)
         _settle(trainer)
@@ -93,5 +96,9 @@ def _rate(samples: Sequence[tuple[int, float]]) -> float:
 
 
 def _bins(trainer: Trainer) -> Iterator[Bin]:
-    for step in range(MEASURED_BINS):
-        yield from make_bins(trainer.steps.at(step), trainer.bin_tokens)
+    """The bins to be timed, from the first step on; each step has one or more."""
+    first = make_bins(trainer.steps.at(0), trainer.bin_tokens)
+    share = int(MEASURED_SHARE * len(first) * trainer.plan.planned_steps)
+    most = max(MEASURED_BINS, min(MOST_MEASURED_BINS, share))
+    bins = (piece for step in range(most) for piece in make_bins(trainer.steps.at(step), trainer.bin_tokens))
+    return itertools.islice(bins, most)
