@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
 
 _REPORTS = ("training_report.pdf", "training_report.html")
 _EVALUATIONS = ("evaluation/evaluation.md", "evaluation-quick/evaluation.md")
@@ -29,4 +29,5 @@ def look(home: str) -> Remains:
 
 
 def _first(home: str, names: tuple[str, ...]) -> str:
-    return next((name for name in names if home and (Path(home) / name).is_file()), "")
+    # `os.path`, which answers no where a file system has gone away: the screen asks every second.
+    return next((name for name in names if home and os.path.isfile(os.path.join(home, name))), "")

@@ -49,17 +49,19 @@ class Ahead:
 
     def _ask(self, wanted: Wanted) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(
-                target=_lay_all, args=(self._steps, self._asked, self._laid), name="bins", daemon=True
-            )
-            self._thread.start()
+            work = (self._steps, self._asked, self._laid)
+            thread = threading.Thread(target=_lay_all, args=work, name="bins", daemon=True)
+            thread.start()
+            self._thread = thread
         self._coming.append(wanted)
         self._asked.put(wanted)
 
     def _take(self, wanted: Wanted) -> Sequence[Bin]:
         """What the thread has laid, where it is what is wanted: after a resume or with smaller bins it is not."""
         while self._coming:
-            coming, laid = self._coming.popleft(), self._laid.get()
+            # In this order: were the wait cut short, what is coming would still be what it is taken for.
+            laid = self._laid.get()
+            coming = self._coming.popleft()
             if coming == wanted:
                 if isinstance(laid, BaseException):
                     raise laid

@@ -41,7 +41,8 @@ class Encoded:
     def holds_control(self, spans: Iterable[Span]) -> bool:
         """Whether a control token begins inside one of some spans."""
         places = [self.place(index)[0] for index in np.flatnonzero(self.control).tolist()]
-        return any(start <= place < stop for start, stop in spans for place in places)
+        inside = ((bisect_left(places, start), stop) for start, stop in spans)
+        return any(at < len(places) and places[at] < stop for at, stop in inside)
 
     def index_at(self, position: int) -> int:
         """The first token that starts at or after a character."""

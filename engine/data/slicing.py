@@ -19,7 +19,8 @@ from engine.data.windows import Window
 
 FIRST: Final = 64
 EVERY: Final = 64
-"""Of the divided conversations the first ones, and later one in so many, are encoded as well and compared."""
+"""Of the divided conversations, and of the shortened exchanges, the first ones, and later one in so many, are encoded
+as well and compared."""
 
 
 class Slicer:

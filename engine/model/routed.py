@@ -119,7 +119,8 @@ def _recorded_base(folder: Path) -> str:
         raise ConfigError(
             f"{folder / CONFIG} does not say on which base the adapter was trained. Name it with --base-model."
         )
-    if "/" not in named and not Path(named).is_dir():
+    if "/" not in named:
+        # A name that travelled: a folder that is called the same here may hold any other model.
         raise ConfigError(
             f"{folder / CONFIG} calls the base {named!r}, without saying where it is. Name its folder or hub id with "
             "--base-model."

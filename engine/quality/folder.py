@@ -73,15 +73,18 @@ class EvaluationFolder:
     def drop_replies(self) -> bool:
         """Remove what an earlier evaluation kept of conversations; whether there was any. Raises `UsageError`."""
         path = self.path / REPLIES
-        there = path.is_file() or path.is_symlink()
+        if not path.is_file() or not _of_evaluation(path):
+            return False
         try:
-            path.unlink(missing_ok=True)
+            path.unlink()
+            for left in self.path.glob(f".{REPLIES}.*.tmp"):
+                left.unlink()
         except OSError as error:
             raise UsageError(
                 f"{path} holds replies of an earlier evaluation and cannot be removed: {error.strerror}. Remove it, or "
                 "name another folder with --output-dir."
             ) from error
-        return there
+        return True
 
     def save(self, evaluation: Evaluation, key: str, finished: Mapping[str, Sequence[str]]) -> None:
         """Replace both files; a reader sees the old ones or the new. `finished`: section names by part."""
@@ -95,11 +98,23 @@ class ReplyFile:
     """Generated replies, kept only where a person asked for them."""
 
     def __init__(self, path: Path, *, finished: Collection[str]) -> None:
-        """Replies that an earlier start kept stay where their part is `finished`; the others will be made again."""
+        """Replies that an earlier start kept stay where their part is `finished`; the others will be made again.
+
+        Raises `UsageError` where a file of that name is not an evaluation's.
+        """
+        if path.exists() and not _of_evaluation(path):
+            raise UsageError(
+                f"{path} was not written by an evaluation and is not overwritten. Move it, or name another folder with "
+                "--output-dir."
+            )
         kept = [line for line in _lines(path) if line[0] in finished]
         staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        staged.write_bytes(b"".join(line for _, line in kept))
-        staged.replace(path)
+        try:
+            staged.write_bytes(b"".join(line for _, line in kept))
+            staged.replace(path)
+        except OSError:
+            staged.unlink(missing_ok=True)
+            raise
         self._stream: TextIO = path.open("a", encoding="utf-8", errors="backslashreplace")
         self.part = ""
 
@@ -121,6 +136,17 @@ class ReplyFile:
     def close(self) -> None:
         """No more lines."""
         self._stream.close()
+
+
+def _of_evaluation(path: Path) -> bool:
+    """Whether a file's first line is one of `ReplyFile`'s, or it has none; another program's may have the same name."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+        told = orjson.loads(first) if first.strip() else None
+    except (OSError, ValueError):
+        return False
+    return told is None or (isinstance(told, dict) and {"part", "model", "context", "reply"} <= told.keys())
 
 
 def _lines(path: Path) -> Iterator[tuple[str, bytes]]:

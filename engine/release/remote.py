@@ -72,9 +72,21 @@ class Taken(UsageError):  # noqa: N818  (what was found)
 
 
 def reach(s3: Any, place: Place, name: str) -> None:
-    """Ask the store about an object, so that missing rights are told before hours of packing; raises `UsageError`."""
+    """Ask the store about an object, so that a wrong bucket or key is told before hours of packing.
+
+    Raises `UsageError`. Whether it may be written only writing tells.
+    """
+    from botocore.exceptions import ClientError
+
     with _told(place.url(name)):
-        _recorded(s3, place.bucket, place.key(name))
+        if _recorded(s3, place.bucket, place.key(name)) is not None:
+            return
+        try:
+            s3.head_bucket(Bucket=place.bucket)
+        except ClientError as error:
+            # An object is not found in a bucket that is not there either; other answers prove nothing.
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
+                raise
 
 
 def upload(

@@ -54,7 +54,7 @@ def restore(archive: Path, target: Path, *, progressed: Progress) -> int:
     if target.exists():
         raise UsageError(f"{target} exists. A backup is restored into a folder of its own: name one that does not.")
     os.umask(0o077)
-    with staged(target, "another DIR") as folder:
+    with staged(target, "DIR") as folder:
         try:
             with tarfile.open(archive, "r:*") as tar:
                 count = _unpack(tar, folder, archive, progressed)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from configs.errors import UsageError
+from engine.checkpoint.errors import is_disk_error, is_full, reason
 from states.text import one_line
 
 
@@ -35,20 +36,16 @@ def staged(target: Path, where: str = "--output-dir") -> Iterator[Path]:
     except BaseException as error:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
-        why = _disk(error)
-        if why is None:
+        if not (is_disk_error(error) or is_full(error)) or _elsewhere(error, folder):
             raise
         raise UsageError(
-            f"{target} could not be written: {why}. Nothing is left of it; free space or name another place with "
-            f"{where}."
+            f"{target} could not be written: {one_line(reason(error))}. Nothing is left of it; free "
+            f"space or name another place with {where}."
         ) from error
 
 
-def _disk(error: BaseException) -> str | None:
-    """What the file system says; None for an error that is not its."""
-    if isinstance(error, OSError):
-        return error.strerror or one_line(str(error))
-    from safetensors import SafetensorError
-
-    # It wraps the error of the file system in words of its own.
-    return one_line(str(error)) if isinstance(error, SafetensorError) else None
+def _elsewhere(error: BaseException, folder: Path | None) -> bool:
+    """Whether it is another file that could not be read or written: its name says more than the folder's."""
+    if folder is None or not isinstance(error, OSError) or not isinstance(error.filename, str):
+        return False
+    return not Path(error.filename).absolute().is_relative_to(folder)

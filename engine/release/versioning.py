@@ -202,7 +202,7 @@ def _fill(
 
 def _paths(run: Path) -> list[str]:
     """Places on this machine that the files of a run may name."""
-    return [str(run), str(run.parent), str(read_info(run).get("base_model", ""))]
+    return [str(run), str(read_info(run).get("base_model", ""))]
 
 
 def _what(info: dict[str, Any]) -> str:

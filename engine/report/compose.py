@@ -17,7 +17,7 @@ from engine.report.sections.timing import time, timeline
 from engine.report.sections.training import training
 from engine.report.verdict import LOSS_TARGET, PERPLEXITY_TARGET, verdict
 from engine.report.words import instant
-from states.portable import portable, portable_name
+from states.portable import known_paths, portable, portable_name
 from states.text import one_line
 from states.wording import perplexity
 
@@ -65,11 +65,9 @@ def _compose(story: Story) -> Report:
 
 
 def _known_paths(story: Story) -> frozenset[str]:
-    sections = (each for each in story.view.config.values() if isinstance(each, Mapping))
-    values = [value for section in sections for value in section.values()]
-    values += [story.view.model.base_model] if story.view.model else []
-    values += story.beside.evaluation.model.values() if story.beside.evaluation else []
-    return frozenset(value for value in values if isinstance(value, str) and value.startswith(("/", "~/")))
+    named = [story.view.model.base_model] if story.view.model else []
+    judged = story.beside.evaluation.model if story.beside.evaluation else {}
+    return known_paths([story.view.config, named, judged])
 
 
 def _portable(value: Any, known: frozenset[str]) -> Any:

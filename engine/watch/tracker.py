@@ -18,7 +18,7 @@ from engine.run.rundir import RunDir
 from engine.watch import wandb_run
 from engine.watch.metrics import STEP, metrics
 from states import events as e
-from states.portable import portable_any
+from states.portable import known_paths, portable_any
 from states.reducer import reduce
 from states.view import RunView
 
@@ -112,7 +112,10 @@ class Tracker:
             self._finish(run, view)
 
     def _open(self, view: RunView) -> Any:
-        recorded: dict[str, Any] = {"stint": portable_any(view.config), "run_id": view.identity.run_id}
+        recorded: dict[str, Any] = {
+            "stint": portable_any(view.config, known_paths(view.config)),
+            "run_id": view.identity.run_id,
+        }
         if view.model is not None:
             recorded["params"] = view.model.params
             recorded["trainable_params"] = view.model.trainable_params

@@ -1,4 +1,4 @@
-"""Bins laid one step ahead are those that laying them on the spot gives, whatever is asked for."""
+"""Bins laid some steps ahead are those that laying them on the spot gives, whatever is asked for."""
 
 from __future__ import annotations
 

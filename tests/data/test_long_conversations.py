@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.data.conversation import Conversation
+from engine.data.encoding import Encoded
 from engine.data.example import NO_TARGET
 from engine.data.template import Renderer
 from engine.data.windows import windows
@@ -104,3 +107,17 @@ def test_windows_label_every_exchange_once_and_fit(preamble: int, costs: list[in
         carried = sum(costs[part.start : part.first])
         assert carried <= limit // 4
         assert preamble + sum(costs[part.start : part.stop]) <= limit or part.alone
+
+
+def test_the_time_for_a_conversation_grows_with_its_length_and_not_with_its_square() -> None:
+    """Looking for control tokens inside the turns compares no turn with every token."""
+    encoded = Encoded(
+        ids=np.zeros(200_000, dtype=np.int32),
+        control=np.arange(200_000) % 2 == 0,
+        place=lambda index: (3 * index, 3 * index + 3),
+    )
+    between = [(6 * number + 3, 6 * number + 6) for number in range(100_000)]
+    began = time.thread_time()
+    assert not encoded.holds_control(between)
+    assert encoded.holds_control([*between, (599_990, 599_998)])
+    assert time.thread_time() - began < 5.0, "it would take minutes"

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from configs.errors import UsageError
 from engine.quality import bias, safety
 from engine.quality.bench import Bench
 from engine.quality.evaluating import Evaluated
@@ -204,6 +205,17 @@ def test_replies_of_an_earlier_evaluation_do_not_stay_beside_new_numbers(
     run.said.clear()  # type: ignore[attr-defined]
     run(talks)
     assert not any("Removed" in line for line in run.said)  # type: ignore[attr-defined]
+
+
+def test_a_file_of_that_name_that_is_no_evaluations_stays(run: Callable[..., Evaluated], tmp_path: Path) -> None:
+    talks = part("talk", does=lambda bench: bench.dialogues and None)
+    theirs = tmp_path / "out" / "replies.jsonl"
+    theirs.parent.mkdir()
+    theirs.write_text('{"prompt": "Hello", "reply": "Hello."}\n')
+    run(talks)
+    with pytest.raises(UsageError, match="was not written by an evaluation"):
+        run(talks, show_text=True)
+    assert theirs.read_text() == '{"prompt": "Hello", "reply": "Hello."}\n'
 
 
 def test_replies_of_a_part_that_broke_off_are_not_kept_twice(run: Callable[..., Evaluated], tmp_path: Path) -> None:

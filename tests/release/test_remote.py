@@ -165,6 +165,9 @@ def test_a_store_that_knows_no_conditions_still_takes_a_free_name_and_keeps_what
 def test_a_bucket_that_is_not_there_is_named(s3: Any, file: tuple[Path, str]) -> None:
     with pytest.raises(UsageError, match="s3://nowhere-at-all/model"):
         put(s3, file, "s3://nowhere-at-all")
+    with pytest.raises(UsageError, match=r"s3://nowhere-at-all/a\.tar"):
+        reach(s3, parse("s3://nowhere-at-all"), "a.tar")
+    reach(s3, parse("s3://models"), "a.tar")
 
 
 def test_a_store_that_is_not_there_is_told_before_anything_is_packed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from states.portable import portable, portable_any, portable_name
+from states.portable import known_paths, portable, portable_any, portable_name
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,7 @@ def test_a_path_is_told_by_its_last_name(text: str, told: str) -> None:
 def test_a_known_path_may_have_any_letters() -> None:
     known = ["/home/Jane Doe/my runs", "/home/Jane Doe/my runs/one (best)"]
     assert portable("wrote /home/Jane Doe/my runs/one (best): fine", known) == "wrote one (best): fine"
+    assert portable("/home/Jane Doe/my runs/two/train.json:3:5", known) == "train.json:3:5"
     assert portable_name("/home/Jane Doe/my base") == "my base"
     assert portable_name("owner/name") == "owner/name"
 
@@ -38,3 +39,30 @@ def test_a_known_path_may_have_any_letters() -> None:
 def test_all_texts_of_a_value_are_told_so_and_nothing_else_changes() -> None:
     value = {"/home/me/key": ["/home/me/a", 1, None, {"x": "/home/me/b"}], "y": 0.5}
     assert portable_any(value) == {"/home/me/key": ["a", 1, None, {"x": "b"}], "y": 0.5}
+
+
+@pytest.mark.parametrize("text", ["acme/models-7b", "https://huggingface.co/datasets/x", "s3://models/a", "a/models"])
+def test_a_known_path_is_not_found_inside_another_name(text: str) -> None:
+    assert portable(text, ["/models", "/datasets"]) == text
+
+
+def test_what_lies_below_a_known_path_is_told_by_its_own_name() -> None:
+    assert portable("in /home/alice/clinic/cases.", ["/home/alice"]) == "in cases."
+    assert portable("/home/alice-two/cases", ["/home/alice"]) == "cases"
+
+
+def test_the_paths_of_a_configuration_are_known_with_their_spaces() -> None:
+    config = {
+        "training": {"dataset": "/drive/My Drive/Clinic Smith/train.json", "epochs": 3, "base_model": "owner/name"},
+        "source": {"training.epochs": "/home/Jane Doe/conf/training_config.json:3:5"},
+        "after": ["~/my scripts/send", None],
+    }
+    assert known_paths(config) == {
+        "/drive/My Drive/Clinic Smith/train.json",
+        "/home/Jane Doe/conf/training_config.json",
+        "~/my scripts/send",
+    }
+    told = portable_any(config, known_paths(config))
+    assert told["training"]["dataset"] == "train.json"
+    assert told["source"] == {"training.epochs": "training_config.json:3:5"}
+    assert told["after"] == ["send", None]

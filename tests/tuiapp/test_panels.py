@@ -225,6 +225,14 @@ def test_an_ending_names_model_report_and_evaluation_at_any_size(tales: ModuleTy
     assert "evaluation none yet" in read(ending_panel.paint(missing, width, height).body)
 
 
+def test_a_file_system_that_went_away_leaves_nothing_to_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr("os.stat", gone)
+    assert look(str(tmp_path)) == Remains()
+
+
 def test_a_failed_run_names_its_report_below_the_failure(tales: ModuleType) -> None:
     view = tales.view(tales.DEMO, ended=True)
     assert view.ending is not None

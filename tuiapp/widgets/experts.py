@@ -214,8 +214,9 @@ def _table(sample: Experts, domains: list[str], names: int, glyphs: Glyphs) -> l
     head: list[tuple[str, Style]] = [(" " * (names + 1), ink.LABEL)]
     head += [(f"{f'E{index}':>4} ", ink.EXPERTS[index % len(ink.EXPERTS)]) for index in range(count)]
     rows = [say(*head)]
+    known = sample.domains  # worked out when asked for
     for name in domains:
-        shares = sample.domains[name]
+        shares = known[name]
         top = max(shares, default=0.0)
         parts = [(pad(name, names, glyphs.ellipsis) + " ", ink.LABEL)]
         for share in shares[:count]:

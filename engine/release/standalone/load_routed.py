@@ -93,9 +93,10 @@ def load_routed(folder: str | Path, base: str | None = None, *, dtype: Any = Non
     experts, told = _read(folder / "moe_layers.safetensors")
     if told.get("format") != FORMAT:
         raise ValueError(f"moe_layers.safetensors has the format {told.get('format')!r}, this file reads {FORMAT!r}")
-    base = base or config["base_model_name_or_path"]
-    if "/" not in base and not Path(base).is_dir():
-        raise ValueError(f"adapter_config.json calls its base model {base!r}: say where that is with base=FOLDER")
+    named = config["base_model_name_or_path"]
+    if base is None and "/" not in named:
+        raise ValueError(f"adapter_config.json calls its base model {named!r}: say where that is with base=FOLDER")
+    base = base or named
     dtype = dtype or getattr(torch, told.get("base_dtype", "bfloat16"))
     model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, use_safetensors=True, trust_remote_code=False)
     scale, top_k, num_experts = float(told["scale"]), int(told["top_k"]), int(told["num_experts"])

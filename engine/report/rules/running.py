@@ -79,7 +79,7 @@ def waiting_for_data(story: Story) -> Advice | None:
         rule="data-slow",
         tone="warn",
         title="Training waited for data",
-        evidence=f"{share(part)} of the step time went into making batches (limit {share(WAITING, 0)}).",
+        evidence=f"{share(part)} of the step time was spent waiting for batches (limit {share(WAITING, 0)}).",
         value=part,
         limit=WAITING,
         advice="Something else uses the processor or the disk; give the engine more threads or a machine of its own.",
