@@ -15,10 +15,10 @@ class Flow:
     """Takes pieces of text of any length; a word is held back until its end is known, which a line's end is too."""
 
     def __init__(self, write: Callable[[str], None], width: Callable[[], int]) -> None:
-        """`write` prints; `width` is asked for the terminal's columns before each line, as people resize it."""
+        """`write` prints; `width` is asked for the terminal's columns as each line begins, as people resize it."""
         self._write = write
         self._width = width
-        self._columns = width()
+        self._columns = 0
         self._at = 0
         self._gap = ""
         self._word = ""
@@ -44,6 +44,8 @@ class Flow:
         if self._at and self._at + cell_len(self._gap + self._word) > self._columns:
             self._gap = ""
             self._end_line()
+        if not self._at:
+            self._columns = self._width()
         told = self._gap + self._word
         self._write(told)
         # A word that is longer than a line is broken by the terminal.
@@ -52,4 +54,4 @@ class Flow:
 
     def _end_line(self) -> None:
         self._write("\n")
-        self._at, self._columns = 0, self._width()
+        self._at = 0
