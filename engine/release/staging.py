@@ -46,6 +46,8 @@ def staged(target: Path, where: str = "--output-dir") -> Iterator[Path]:
 
 def _elsewhere(error: BaseException, folder: Path | None) -> bool:
     """Whether it is another file that could not be read or written: its name says more than the folder's."""
-    if folder is None or not isinstance(error, OSError) or not isinstance(error.filename, str):
+    if folder is None or not isinstance(error, OSError):
         return False
-    return not Path(error.filename).absolute().is_relative_to(folder)
+    # A copy that fails names both its ends.
+    named = [name for name in (error.filename, error.filename2) if isinstance(name, str)]
+    return bool(named) and not any(Path(name).absolute().is_relative_to(folder) for name in named)
