@@ -36,8 +36,8 @@ with install(flags, phase=lambda: phase, paused=lambda: paused):
                 flags.hurry = False
             while not flags.orders.empty():
                 command = flags.orders.get()
-                print(command.name, flush=True)
                 paused = {"pause": True, "unpause": False}.get(command.name, paused)
+                print(command.name, flush=True)  # last: whoever reads it may signal at once
     except Cancelled as cancelled:
         print("cancelled", cancelled.reason, flush=True)
         time.sleep(0.3)
