@@ -92,25 +92,6 @@ def test_parts_are_cut_and_not_encoded_again(
     assert texts < 10
 
 
-def test_a_part_that_differs_ends_the_cutting(
-    make_tokenizer: Callable[[str], Any], talk: Talk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    conversations, tokenizer = talks(talk, 40), make_tokenizer("mistral")
-    expected = plain(Renderer(tokenizer, 120).render_all(conversations))
-    original = slicing.cut_out
-
-    def wrong(*arguments: Any) -> Any:
-        cut = original(*arguments)
-        if cut is not None:
-            cut = type(cut)(ids=np.roll(cut.ids, 1), control=cut.control, place=cut.place)
-        return cut
-
-    monkeypatch.setattr(slicing, "cut_out", wrong)
-    renderer = Renderer(tokenizer, 120)
-    assert plain(renderer.render_all(conversations)) == expected
-    assert not renderer._slicer.sound
-
-
 def monologues(talk: Talk, count: int) -> list[Conversation]:
     """Single exchanges whose client says more than fits."""
     chance = Random(11)
@@ -157,20 +138,26 @@ def test_the_reply_to_a_shortened_turn_is_not_encoded_again(
     assert not any("lighthouse" in text for text in seen)
 
 
-def test_shortened_tokens_that_differ_end_the_joining(
-    make_tokenizer: Callable[[str], Any], talk: Talk, monkeypatch: pytest.MonkeyPatch
+# Parts of what is divided at turns, and the one exchange whose client says less.
+@pytest.mark.parametrize(("cut", "made"), [("cut_out", talks), ("joined", monologues)], ids=["parts", "shortened"])
+def test_tokens_that_differ_from_what_encoding_makes_end_the_cutting(
+    cut: str,
+    made: Callable[..., Any],
+    make_tokenizer: Callable[[str], Any],
+    talk: Talk,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    conversations, tokenizer = monologues(talk, 40), make_tokenizer("mistral")
+    conversations, tokenizer = made(talk, 40), make_tokenizer("mistral")
     expected = plain(Renderer(tokenizer, 120).render_all(conversations))
-    original = slicing.joined
+    original = getattr(slicing, cut)
 
     def wrong(*arguments: Any) -> Any:
-        made = original(*arguments)
-        if made is not None:
-            made = type(made)(ids=np.roll(made.ids, 1), control=made.control, place=made.place)
-        return made
+        found = original(*arguments)
+        if found is not None:
+            found = type(found)(ids=np.roll(found.ids, 1), control=found.control, place=found.place)
+        return found
 
-    monkeypatch.setattr(slicing, "joined", wrong)
+    monkeypatch.setattr(slicing, cut, wrong)
     renderer = Renderer(tokenizer, 120)
     assert plain(renderer.render_all(conversations)) == expected
     assert not renderer._slicer.sound

@@ -1,6 +1,6 @@
 """Run by tests as a process of its own: an engine that kills itself, without warning, at a chosen point.
 
-Usage: python engine_process.py LAUNCH_JSON WHERE, where WHERE is `step:N`, `eval:N`, or `save:N:K` (K-th file operation
+Usage: python engine_process.py LAUNCH_JSON WHERE, where WHERE is `step:N` or `save:N:K` (K-th file operation
 inside the save of step N). SIGKILL leaves no chance to clean up, like a machine that is taken away.
 """
 
