@@ -10,6 +10,7 @@ from configs.schema import Config
 from engine.data.conversation import Conversation
 from engine.data.desk import Desk, tokenizer
 from engine.data.example import Example
+from engine.data.garbage import seldom_collected
 from engine.data.histogram import Bucket, buckets
 from engine.data.packing import pack
 from engine.data.prepare import read_sources
@@ -74,6 +75,7 @@ class Analysis:
     sha256: str
 
 
+@seldom_collected()
 def analyze(desk: Desk, progress: Callable[[str, int, int], None]) -> Analysis:
     """Read, split and tokenise a file under a configuration; raises `DataError` and `ConfigError`."""
     config = desk.config

@@ -19,6 +19,7 @@ class Controls:
     def __init__(self, tokenizer: Any, template: str) -> None:
         texts: set[str] = set()
         ids: set[int] = set()
+        self._id: dict[str, int] = {}
         for token_id, token in tokenizer.added_tokens_decoder.items():
             content = str(token.content)
             if content.strip() and (token.special or (_is_marked(content) and content in template)):
@@ -26,6 +27,7 @@ class Controls:
                 # The unknown token also stands for characters that the vocabulary lacks; that is legitimate.
                 if token_id != tokenizer.unk_token_id:
                     ids.add(int(token_id))
+                    self._id[content] = int(token_id)
         for content in tokenizer.all_special_tokens:
             texts.add(str(content))
         self.ids: NDArray[np.int32] = np.array(sorted(ids), dtype=np.int32)
@@ -50,6 +52,12 @@ class Controls:
         """Where the first control token in the text ends; None without one."""
         match = self._pattern.search(text)
         return match.end() if match else None
+
+    def written(self, text: str) -> tuple[list[int], list[int], list[int]]:
+        """Where control tokens begin and end in a text, and their ids; -1 for one that is none among ids."""
+        found = [(*match.span(), self._id.get(match[0], -1)) for match in self._pattern.finditer(text)]
+        starts, ends, ids = ([each[column] for each in found] for column in range(3))
+        return starts, ends, ids
 
     def among(self, ids: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Which ids are control tokens; same shape as `ids`."""

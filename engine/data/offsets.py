@@ -49,6 +49,19 @@ class Offsets:
         return starts[index], ends[index]
 
 
+def asked(encode: Callable[[], Any]) -> Place:
+    """The places of a text's tokens, which is encoded when the first of them is wanted."""
+    made: Offsets | None = None
+
+    def there(index: int) -> Span:
+        nonlocal made
+        if made is None:
+            made = Offsets(encode())
+        return made(index)
+
+    return there
+
+
 def moved(place: Place, first: int, shift: int) -> Place:
     """The places of the tokens from `first` on, moved by `shift` characters."""
 

@@ -17,6 +17,7 @@ from engine.data.audit import audit_run, audit_words
 from engine.data.domains import assign
 from engine.data.example import Example
 from engine.data.formats import read_dataset
+from engine.data.garbage import seldom_collected
 from engine.data.histogram import buckets
 from engine.data.sampler import order
 from engine.data.sources import Progress, Sources
@@ -65,6 +66,7 @@ def _silent(task: str, done: int, total: int) -> None:
     """Progress that nobody asked for."""
 
 
+@seldom_collected()
 def read_sources(config: Config, progress: Progress = _silent) -> Sources:
     """Read the files, check them and keep the two sides apart; raises `DataError` or `ConfigError`."""
     training = config.training
@@ -108,6 +110,7 @@ def read_sources(config: Config, progress: Progress = _silent) -> Sources:
     )
 
 
+@seldom_collected()
 def prepare(config: Config, tokenizer: Any, progress: Progress = _silent, sources: Sources | None = None) -> Prepared:
     """Render both sides; pass `sources` when they were read before the tokenizer was there."""
     sources = sources or read_sources(config, progress)

@@ -7,7 +7,6 @@ follow from where the turns stand in the rendered text, and every text is compar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
@@ -15,9 +14,10 @@ import numpy as np
 from configs.errors import ConfigError
 from engine.data.conversation import Conversation, Role, Turn, tidy
 from engine.data.dialogue import OPENING, Dialogue, Exchange, arrange
-from engine.data.encoding import Encoded, arrays, encode, tokens_of
+from engine.data.encoding import Encoded, encode
 from engine.data.example import NO_TARGET, Example
 from engine.data.oversize import Fitted, shorten
+from engine.data.quick import Quick
 from engine.data.scaffold import ChatTemplate, Layout
 from engine.data.slicing import Slicer
 from engine.data.tally import RenderTally
@@ -28,7 +28,8 @@ GENERAL: Final = "general"
 
 _BATCH: Final = 256
 _CHECKS: Final = 256
-"""Conversations per call whose ids are compared with the template's own tokens; texts are compared in all."""
+"""Conversations whose ids are compared with the template's own tokens: so many of the first call, fewer of those that
+follow, as each counts what came before. Texts are compared in all."""
 _RETRIES: Final = 6
 
 
@@ -45,6 +46,8 @@ class Renderer:
         self._tokenizer = tokenizer
         self._template = ChatTemplate(tokenizer)
         self._domains = {name: index for index, name in enumerate(domains)}
+        self._quick = Quick(tokenizer, self._template.controls, max_length)
+        self._asked = 0
         self._slicer = Slicer(lambda texts: encode(tokenizer, self._template.controls, texts))
 
     def render(self, conversation: Conversation) -> list[Example]:
@@ -56,8 +59,10 @@ class Renderer:
     ) -> list[Example]:
         """The examples of many conversations, in order; `progress` hears how many are done."""
         examples: list[Example] = []
-        stride = max(1, len(conversations) // _CHECKS)
-        for begin, batch, dialogues, layouts, encodings in self._encoded(conversations):
+        self._asked += len(conversations)
+        stride = max(1, self._asked // _CHECKS)
+        for (begin, dialogues), layouts, encodings in self._quick.ahead(self._laid(conversations)):
+            batch = conversations[begin : begin + len(dialogues)]
             for offset, (conversation, dialogue, layout, encoded) in enumerate(
                 zip(batch, dialogues, layouts, encodings, strict=True)
             ):
@@ -71,22 +76,13 @@ class Renderer:
             progress(begin + len(batch))
         return examples
 
-    def _encoded(
+    def _laid(
         self, conversations: Sequence[Conversation]
-    ) -> Iterator[tuple[int, Sequence[Conversation], list[Dialogue], list[Layout], list[Encoded]]]:
-        """Batches laid out and encoded; the tokenizer, which needs no interpreter, works one batch ahead."""
-        with ThreadPoolExecutor(1, thread_name_prefix="encode") as pool:
-            ahead: tuple[int, Sequence[Conversation], list[Dialogue], list[Layout], Future[list[Any]]] | None = None
-            for begin in range(0, len(conversations), _BATCH):
-                batch = conversations[begin : begin + _BATCH]
-                dialogues = [self._arrange(conversation.turns) for conversation in batch]
-                layouts = [self._template.lay_out(dialogue) for dialogue in dialogues]
-                working = pool.submit(tokens_of, self._tokenizer, [layout.text for layout in layouts])
-                if ahead is not None:
-                    yield *ahead[:4], arrays(self._template.controls, ahead[4].result())
-                ahead = begin, batch, dialogues, layouts, working
-            if ahead is not None:
-                yield *ahead[:4], arrays(self._template.controls, ahead[4].result())
+    ) -> Iterator[tuple[tuple[int, list[Dialogue]], Sequence[Layout]]]:
+        """Batches laid out: where each begins and its dialogues, and their texts."""
+        for begin in range(0, len(conversations), _BATCH):
+            dialogues = [self._arrange(each.turns) for each in conversations[begin : begin + _BATCH]]
+            yield (begin, dialogues), [self._template.lay_out(dialogue) for dialogue in dialogues]
 
     def prompt(self, turns: Iterable[Turn]) -> list[int]:
         """Ids that ask for the therapist's next turn; the oldest exchanges go first when they exceed max_length.

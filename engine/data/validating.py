@@ -18,6 +18,7 @@ from engine.data.conversation import Conversation
 from engine.data.desk import Desk, tokenizer
 from engine.data.document import read_bytes
 from engine.data.formats import Dataset, read_dataset, scan
+from engine.data.garbage import seldom_collected
 from engine.data.places import row_places
 from engine.data.split import split, without_shared_prompts
 from engine.data.stats import Stage
@@ -76,6 +77,7 @@ class Report:
         return self.places.get(finding.row)
 
 
+@seldom_collected()
 def validate(desk: Desk, progress: Progress) -> Report:
     """Check everything that can be checked; only a file that is not there raises."""
     ledger = Ledger()

@@ -206,7 +206,7 @@ def test_many_conversations_render_as_each_alone(tokenizer: Any, talk: Talk) -> 
 def test_tokens_without_an_offset_of_their_own_do_not_disturb_the_others() -> None:
     spans = [(0, 4), (4, 9), (0, 0), (0, 0), (9, 12)]
     found = SimpleNamespace(ids=[5, 6, 7, 8, 9], offsets=spans, token_to_chars=spans.__getitem__)
-    backend = SimpleNamespace(truncation=None, padding=None, encode_batch=lambda texts, add_special_tokens: [found])
+    backend = SimpleNamespace(truncation=None, padding=None, encode=lambda text, add_special_tokens: found)
     odd_tokenizer = SimpleNamespace(backend_tokenizer=backend)
     controls = Controls(SimpleNamespace(added_tokens_decoder={}, all_special_tokens=[]), "")
     (encoded,) = encode(odd_tokenizer, controls, ["twelve chars"])
