@@ -1,6 +1,7 @@
 """Where turns lie among the tokens, told by the control tokens around them instead of by the place of every token.
 
-A tokenizer splits a text at its control tokens first, so the one written n-th in the text is the n-th among the ids,
+A tokenizer splits a text at its control tokens first (where it does not, the ids are not those written, and nothing
+is told). So the one written n-th in the text is the n-th among the ids,
 and what stands between two of them is encoded by itself. A reply between two is thus found by counting; so is one
 after a few fixed words of the template ("assistant" and a line's end) whose tokens stand there unchanged. The places
 of tokens, which cost a third of what making the tokens does, are then not needed at all.
@@ -22,7 +23,10 @@ LONGEST_LEAD: Final = 48
 """Characters between a control token and a turn that are taken for the template's own words."""
 
 Lead = Callable[[str], list[int]]
-"""A control token and the template's words behind it -> the ids of those words."""
+"""A control token and the template's words behind it -> the ids of those words, or `NEVER`."""
+
+NEVER: Final = [-1]
+"""Ids that no text has: the lead does not tell where the turn begins."""
 
 
 class Anchors:

@@ -43,9 +43,9 @@ _COLUMNS: Final = 5
 _MANIFEST: Final = "manifest.json"
 _ARRAYS: Final = ("ids", "labels", "index")
 _RENDERING: Final = (
-    "anchors", "clusters", "controls", "conversation", "dialogue", "document", "domains", "echoes", "encoding",
-    "example", "formats", "offsets", "oversize", "quick", "rows", "scaffold", "slicing", "split", "tally", "template",
-    "transcript", "windows",
+    "anchors", "clusters", "controls", "conversation", "dialogue", "document", "domains", "echoes", "encoder",
+    "encoding", "example", "formats", "offsets", "oversize", "rows", "scaffold", "slicing", "split", "tally",
+    "template", "transcript", "windows",
 )  # fmt: skip
 """Modules of this room that decide what an example is."""
 

@@ -65,7 +65,7 @@ def encode(tokenizer: Any, controls: Controls, texts: Sequence[str]) -> list[Enc
 
 
 def tokens_of(tokenizer: Any, texts: Sequence[str], *, places: bool = True) -> list[Any]:
-    """What the tokenizer makes of texts; it holds the interpreter's lock only to take them and to hand back.
+    """What the tokenizer makes of texts; of several it holds the interpreter's lock only to take and to hand back.
 
     The library's own class would build six lists for each text, of which two are wanted. Without `places` the
     characters that each token covers are not told.

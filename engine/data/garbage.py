@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Final
 
 _SELDOM: Final = (50_000, 20, 50)
-"""New objects, and collections of the younger generation, between collections; Python's own are 700, 10, 10."""
+"""New objects, and collections of the younger generation, between collections; Python begins with hundreds and 10."""
 
 
 @contextmanager

@@ -14,10 +14,10 @@ import numpy as np
 from configs.errors import ConfigError
 from engine.data.conversation import Conversation, Role, Turn, tidy
 from engine.data.dialogue import OPENING, Dialogue, Exchange, arrange
+from engine.data.encoder import Encoder
 from engine.data.encoding import Encoded, encode
 from engine.data.example import NO_TARGET, Example
 from engine.data.oversize import Fitted, shorten
-from engine.data.quick import Quick
 from engine.data.scaffold import ChatTemplate, Layout
 from engine.data.slicing import Slicer
 from engine.data.tally import RenderTally
@@ -28,8 +28,8 @@ GENERAL: Final = "general"
 
 _BATCH: Final = 256
 _CHECKS: Final = 256
-"""Conversations whose ids are compared with the template's own tokens: so many of the first call, fewer of those that
-follow, as each counts what came before. Texts are compared in all."""
+"""Conversations whose ids are compared with the template's own tokens: about so many whenever their number has doubled.
+Texts are compared in all."""
 _RETRIES: Final = 6
 
 
@@ -46,8 +46,8 @@ class Renderer:
         self._tokenizer = tokenizer
         self._template = ChatTemplate(tokenizer)
         self._domains = {name: index for index, name in enumerate(domains)}
-        self._quick = Quick(tokenizer, self._template.controls, max_length)
-        self._asked = 0
+        self._encoder = Encoder(tokenizer, self._template.controls, max_length)
+        self._counted = 0
         self._slicer = Slicer(lambda texts: encode(tokenizer, self._template.controls, texts))
 
     def render(self, conversation: Conversation) -> list[Example]:
@@ -59,9 +59,9 @@ class Renderer:
     ) -> list[Example]:
         """The examples of many conversations, in order; `progress` hears how many are done."""
         examples: list[Example] = []
-        self._asked += len(conversations)
-        stride = max(1, self._asked // _CHECKS)
-        for (begin, dialogues), layouts, encodings in self._quick.ahead(self._laid(conversations)):
+        self._counted += len(conversations)
+        stride = max(1, self._counted // _CHECKS)
+        for (begin, dialogues), layouts, encodings in self._encoder.ahead(self._laid(conversations)):
             batch = conversations[begin : begin + len(dialogues)]
             for offset, (conversation, dialogue, layout, encoded) in enumerate(
                 zip(batch, dialogues, layouts, encodings, strict=True)

@@ -35,7 +35,8 @@ def evaluate(
         Path | None, typer.Option(metavar="FILE", help="Conversations. Default: what the run held out.")
     ] = None,
     output_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where it is written. Default: RUN/evaluation.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Where it is written. Default: RUN/evaluation, or RELEASE-evaluation."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="The short model validation: fewer of everything.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Draws the conversations and the intervals.")] = 42,

@@ -49,7 +49,7 @@ def members(subject: Subject, *, checkpoints: Checkpoints, conversations: bool) 
         if first.startswith("checkpoint-") and first not in kept:
             continue
         # An earlier backup beside the model may hold conversations, and would be packed again and again.
-        if first == CONVERSATIONS or first.endswith((".tar", ".tar.gz")):
+        if first == CONVERSATIONS or first.endswith((".tar", ".tar.gz", ".tgz")):
             continue
         if path.name == REPLIES and not conversations:
             continue

@@ -71,8 +71,9 @@ def test_the_same_files_give_the_same_bytes(run: Path, tmp_path: Path, compresse
     assert packed(run, tmp_path / "2", compressed=compressed).read_bytes() == first
 
 
-def test_a_backup_holds_no_earlier_one(run: Path) -> None:
-    before = packed(run, run / "run_20260101.tar.gz")
+@pytest.mark.parametrize("name", ["run_20260101.tar.gz", "b.tgz", "b.tar"])
+def test_a_backup_holds_no_earlier_one(run: Path, name: str) -> None:
+    before = packed(run, run / name)
     names = {each.name for each in members(find_subject(run), checkpoints=Checkpoints.NEEDED, conversations=False)}
     assert before.exists()
     assert len(names) == 4

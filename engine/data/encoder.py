@@ -1,8 +1,8 @@
 """Encodes the texts of one renderer in batches, places of tokens only where control tokens do not tell enough.
 
-Whether they do, the first texts and later one in so many show: these are encoded both ways and compared, and with one
-difference every later text is encoded with places. A text that may exceed max_length is as well, as dividing it takes
-places; should another one need them, it is encoded again.
+Whether they do, the first texts and later one in so many show: these are encoded both ways and compared. Once control
+tokens do not tell of one of them, or tell something else, every later text is encoded with places. A text that may
+exceed max_length is as well, as dividing it takes places; should another one need them, it is encoded again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from engine.data.anchors import anchors
+from engine.data.anchors import NEVER, anchors
 from engine.data.controls import Controls
 from engine.data.encoding import Encoded, arrays, tokens_of, with_places
 from engine.data.offsets import asked
@@ -41,7 +41,7 @@ class Batch:
     quick: tuple[int, ...]
 
 
-class Quick:
+class Encoder:
     """One tokenizer; for each batch `begin`, then `work` in any thread, then `end`; `ahead` does all three."""
 
     def __init__(self, tokenizer: Any, controls: Controls, max_length: int) -> None:
@@ -121,8 +121,9 @@ class Quick:
         if len(self._leads) > _LEADS:
             self._leads.clear()
         if text not in self._leads:
-            [encoding] = tokens_of(self._tokenizer, [text], places=False)
-            self._leads[text] = encoding.ids[1:]
+            ids = self._again(text).ids[1:]
+            # An unknown character joins those beside it in one token, which may reach into the turn.
+            self._leads[text] = ids if self._tokenizer.unk_token_id not in ids else NEVER
         return self._leads[text]
 
 
