@@ -62,7 +62,7 @@ def evaluate_bin(adapted: Adapted, packed: PackedBin) -> BinScores:
         hidden = target_hidden(adapted, packed, rows)
     nll = row_nll(hidden, adapted.head.weight, adapted.head.bias, targets).to("cpu", torch.float64)
     starts = packed.starts.to("cpu", torch.int64)
-    owner = torch.bucketize(rows.cpu(), starts[1:], right=True)
+    owner = torch.bucketize(_target_rows(packed), starts[1:], right=True)
     num = starts.shape[0] - 1
     return BinScores(
         nll=torch.zeros(num, dtype=torch.float64).index_add_(0, owner, nll),
@@ -127,7 +127,10 @@ def _counting(adapted: Adapted, packed: PackedBin) -> tuple[BinScope, torch.Tens
 
 
 def _targets(packed: PackedBin, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    # Found where the bin was built, on the host: on the device a data-dependent shape would synchronise.
-    labels = packed.labels.to(torch.int64)
-    rows = (labels >= 0).nonzero().squeeze(1)
-    return rows.to(device, non_blocking=True), labels[rows].to(device, non_blocking=True)
+    rows = _target_rows(packed)
+    return rows.to(device, non_blocking=True), packed.labels[rows].to(device, torch.int64, non_blocking=True)
+
+
+def _target_rows(packed: PackedBin) -> torch.Tensor:
+    """Found where the bin was built, on the host: on the device a data-dependent shape would synchronise."""
+    return (packed.labels >= 0).nonzero().squeeze(1)

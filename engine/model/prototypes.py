@@ -162,7 +162,8 @@ def _mean_inputs(adapted: Adapted, bins: Sequence[PackedBin]) -> tuple[torch.Ten
     for packed in bins:
         starts = packed.starts.to(adapted.device, torch.int64)
         num = starts.shape[0] - 1
-        owner = torch.repeat_interleave(torch.arange(num, device=starts.device), starts.diff())
+        tokens = int(packed.starts[-1])  # known here, so that the device need not be asked
+        owner = torch.repeat_interleave(torch.arange(num, device=starts.device), starts.diff(), output_size=tokens)
         sums = torch.zeros(len(adapted.layers), num, adapted.head.in_features, dtype=torch.float64, device=owner.device)
 
         def add(index: int, x: torch.Tensor, sums: torch.Tensor = sums, owner: torch.Tensor = owner) -> None:
