@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -25,6 +24,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from machine import machine
+
+from engine.run.spawn import engine_environment
 
 HERE = Path(__file__).resolve().parent
 
@@ -73,7 +74,7 @@ def run(variant: Variant, chosen: argparse.Namespace, left_s: float) -> dict[str
     """Measure one variant in a process of its own."""
     command = [sys.executable, str(HERE / "twelve_b_worker.py"), json.dumps(asdict(variant))]
     settings = {"steps": chosen.steps, "warm": chosen.warm, "tiny": chosen.tiny, "layers": chosen.layers}
-    environment = {**os.environ, "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+    environment = engine_environment()
     if variant.eager:
         environment["STINT_COMPILE"] = "0"
     try:

@@ -24,6 +24,13 @@ log = logging.getLogger("stint.model")
 
 SWITCH = "STINT_COMPILE"
 
+_NOTHING_COMPILED = (
+    "Nothing is compiled here, so steps are slower (%s). A card wants Triton, a C compiler (gcc) and Python's headers "
+    "(python3-dev)."
+)
+_RECOMPILES = 64
+"""Kinds of arguments that one function may meet; torch gives up at 8, and some meet 6."""
+
 
 def norm(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """Root mean square norm (arXiv 1910.07467) of the last dimension: the result, and 1 / rms (..., 1) for later."""
@@ -171,16 +178,23 @@ def pointwise_for(device: torch.device) -> Pointwise:
 def _compiles(device: str) -> bool:
     """Whether one small function compiles and runs: a card without Triton, a C compiler or Python's headers has none.
 
-    Such a machine trains on the functions as written, which is slower and right; nothing is asked of its owner.
+    Such a machine trains on the functions as written, which is slower and right.
     """
-    if device == "cuda" and not torch.utils._triton.has_triton():
-        return False
     try:
-        compiled().softmax(torch.zeros(4, 4, device=device))
+        import torch.utils._triton as triton  # nothing else brings it in for certain
+
+        if device != "cuda" or triton.has_triton():
+            _attempt(device)
+            return True
+        reason = "there is no Triton"
     except Exception as error:  # noqa: BLE001  (whatever a compiler lacks, there is another way)
-        log.info("Nothing is compiled here, as a first attempt failed: %s", type(error).__name__)
-        return False
-    return True
+        reason = type(error).__name__
+    log.log(logging.WARNING if device == "cuda" else logging.INFO, _NOTHING_COMPILED, reason)
+    return False
+
+
+def _attempt(device: str) -> None:
+    torch.compile(softmax, fullgraph=True)(torch.zeros(4, 4, device=device))
 
 
 @cache
@@ -190,12 +204,25 @@ def compiled(backend: str | Callable[..., Any] = "inductor") -> Pointwise:
 
 
 def _compile(function: Callable[..., Any], backend: str | Callable[..., Any]) -> Callable[..., Any]:
+    from torch._dynamo import config, exc
+
+    config.recompile_limit = max(config.recompile_limit, _RECOMPILES)
     graph = torch.compile(function, fullgraph=True, backend=backend)
+    refused = False
 
     def run(*arguments: Any) -> Any:
+        nonlocal refused
+        if refused:
+            return function(*arguments)
         for argument in arguments:
             if isinstance(argument, Tensor) and argument.dim() > 1:
                 torch._dynamo.maybe_mark_dynamic(argument, 0)
-        return graph(*arguments)
+        try:
+            return graph(*arguments)
+        except (exc.TorchDynamoException, exc.FailOnRecompileLimitHit) as error:
+            # What a compiler refuses is computed as written; no hours are lost over it.
+            log.warning("%s is not compiled, which is slower: %s.", function.__name__, type(error).__name__)
+            refused = True
+        return function(*arguments)
 
     return run

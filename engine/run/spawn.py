@@ -20,12 +20,15 @@ PROGRAM = Path(__file__).resolve().parents[2] / "run.py"
 def engine_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment an engine process wants, on top of `base` (default: this process's); what is set there wins.
 
-    GNU OpenMP threads spin while they wait: beside one busy core, training collapses tenfold unless they sleep.
+    GNU OpenMP threads spin while they wait: beside one busy core, training collapses tenfold unless they sleep. Bins
+    differ in length from step to step: segments of fixed size would leave holes on a card that nothing fits into.
     """
     environment = dict(os.environ if base is None else base)
     environment.setdefault("GOMP_SPINCOUNT", "10000")
     environment.setdefault("OMP_WAIT_POLICY", "passive")
     environment.setdefault("PYTHONUNBUFFERED", "1")
+    if not {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & environment.keys():
+        environment["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
     return environment
 
 

@@ -17,6 +17,9 @@ from states.events import MemoryReduced
 
 T = TypeVar("T")
 
+_SAID = ("out of memory", "cublas_status_alloc_failed", "can't allocate memory")
+"""How libraries say it that do not know torch's own error: Triton and lazily loaded kernels, cuBLAS, a CPU."""
+
 
 class OutOfMemory(UserError):  # noqa: N818  (what happened)
     """The longest conversation alone does not fit on the device."""
@@ -27,10 +30,16 @@ def in_memory(session: Session, trainer: Trainer, work: Callable[[], T]) -> T:
     while True:
         try:
             return work()
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
             # Outside this block, so that the traceback no longer holds the tensors that filled the memory.
-            pass
         _halve(session, trainer)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    said = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(words in said for words in _SAID)
 
 
 def step_in_memory(session: Session, trainer: Trainer, *, rate: float, ramp: float) -> StepStats:

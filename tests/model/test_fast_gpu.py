@@ -16,6 +16,7 @@ from engine.data.example import Example
 from engine.model.adapters import Adapted, attach
 from engine.model.attention import Kernel, Segments, attend, attend_backward, kernel_for
 from engine.model.forward import forward_loss, valid_tokens
+from engine.model.pointwise import EAGER, pointwise_for
 from engine.model.prototypes import normal_routers
 from engine.model.spec import AdapterSpec
 from engine.training.optimizer import build_optimizer
@@ -200,6 +201,8 @@ def test_other_lengths_run_through_what_was_compiled() -> None:
     for one in several[:2]:
         passed(adapted, one)
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    assert pointwise_for(adapted.device) is not EAGER
+    assert before > 0
     for one in several[2:]:
         passed(adapted, one)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -189,20 +189,51 @@ def test_nothing_is_compiled_on_a_cpu_unless_asked(monkeypatch: pytest.MonkeyPat
     assert pointwise.pointwise_for(torch.device("cuda")) is EAGER
 
 
-def test_without_a_working_compiler_functions_run_as_written_and_nobody_is_warned(
+def broken(*_arguments: object) -> object:
+    raise RuntimeError("Failed to find C compiler. Please specify via CC environment variable.")
+
+
+def test_without_a_working_compiler_functions_run_as_written(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_arguments: object) -> object:
-        raise RuntimeError("Failed to find C compiler. Please specify via CC environment variable.")
-
+    """On a CPU nobody is warned, as nobody expects it; on a card once, with what to install."""
     monkeypatch.setenv(pointwise.SWITCH, "1")
-    monkeypatch.setattr(pointwise, "compiled", lambda: replace(EAGER, softmax=broken))
+    monkeypatch.setattr(pointwise, "_attempt", broken)
+    monkeypatch.setattr("torch.utils._triton.has_triton", lambda: True)
     pointwise._compiles.cache_clear()
     with caplog.at_level(logging.WARNING, logger="stint.model"):
         for _ in range(2):
             assert pointwise.pointwise_for(torch.device("cpu")) is EAGER
+        assert not caplog.records
+        for _ in range(2):
+            assert pointwise.pointwise_for(torch.device("cuda")) is EAGER
     pointwise._compiles.cache_clear()
-    assert not caplog.records
+    (record,) = caplog.records
+    assert "gcc" in record.getMessage()
+
+
+def test_a_function_that_a_compiler_refuses_runs_as_written_and_the_others_stay_compiled(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tried = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: object) -> Callable[..., object]:
+        tried.append(len(list(graph.graph.nodes)))
+        return broken() if len(tried) == 1 else graph.forward  # type: ignore[return-value]
+
+    torch._dynamo.reset()
+    made = pointwise.Pointwise(
+        norm=pointwise._compile(EAGER.norm, backend), softmax=pointwise._compile(EAGER.softmax, backend)
+    )
+    x, weight = torch.randn(3, 8), torch.randn(8)
+    with caplog.at_level(logging.WARNING, logger="stint.model"):
+        for _ in range(3):
+            assert torch.equal(made.norm(x, weight, 1e-6)[0], EAGER.norm(x, weight, 1e-6)[0])
+            assert torch.equal(made.softmax(x), EAGER.softmax(x))
+    torch._dynamo.reset()
+    (record,) = caplog.records
+    assert record.getMessage().startswith("norm is not compiled")
+    assert len(tried) == 2
 
 
 def test_merging_holds_no_weight_twice_and_changes_none() -> None:

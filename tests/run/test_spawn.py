@@ -33,6 +33,15 @@ def test_what_the_user_set_for_openmp_stays() -> None:
     assert environment["HOME"] == "/home/me"
 
 
+@pytest.mark.parametrize("name", ["PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"])
+def test_the_allocator_grows_its_segments_unless_the_user_says_otherwise(name: str) -> None:
+    assert engine_environment({})["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
+    assert engine_environment({name: "max_split_size_mb:64"}).keys() & {
+        "PYTORCH_ALLOC_CONF",
+        "PYTORCH_CUDA_ALLOC_CONF",
+    } == {name}
+
+
 def test_the_program_it_starts_is_the_one_beside_the_packages() -> None:
     assert PROGRAM == ROOT / "run.py"
 
