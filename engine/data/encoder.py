@@ -18,7 +18,7 @@ import numpy as np
 from engine.data.anchors import NEVER, anchors
 from engine.data.controls import Controls
 from engine.data.encoding import Encoded, arrays, tokens_of, with_places
-from engine.data.offsets import asked
+from engine.data.offsets import when_asked
 from engine.data.scaffold import Layout
 
 FIRST: Final = 64
@@ -101,7 +101,7 @@ class Encoder:
             quick = found[position] = Encoded(
                 ids=ids,
                 control=control,
-                place=asked(partial(self._again, text)),
+                place=when_asked(partial(self._again, text)),
                 anchors=anchors(text, ids, control, self._controls, self._lead),
             )
             if position in placed:

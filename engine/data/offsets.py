@@ -49,7 +49,7 @@ class Offsets:
         return starts[index], ends[index]
 
 
-def asked(encode: Callable[[], Any]) -> Place:
+def when_asked(encode: Callable[[], Any]) -> Place:
     """The places of a text's tokens, which is encoded when the first of them is wanted."""
     made: Offsets | None = None
 

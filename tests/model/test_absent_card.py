@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel
+from transformers import MistralForCausalLM, PreTrainedModel
 
-from configs.schema import TrainingConfig
 from engine.data.batches import Bin, make_bins
 from engine.data.example import Example
-from engine.model.adapters import Adapted, attach
+from engine.model.adapters import attach
 from engine.model.attention import Kernel, kernel_for
 from engine.model.forward import evaluate_bin
 from engine.model.prototypes import normal_routers
 from engine.model.recompute import enable_recompute
 from engine.model.spec import AdapterSpec
-from engine.training.optimizer import build_optimizer
 from engine.training.step import take_step
 from tests.model.absent_card import CARD, USABLE, Card, a_card
 from tests.model.conftest import FAMILIES, VOCABULARY, tiny
+from tests.model.trained import Trained, shape_12b, trained
 
 pytestmark = [
     pytest.mark.skipif(not USABLE, reason="needs a torch that is built with CUDA, and no device; see test_fast_gpu.py"),
@@ -30,17 +29,6 @@ pytestmark = [
 ]
 
 CHOICES = [{}, {"mode": "lora"}, {"experts": "private"}, {"top_k": 1}, {"recompute": True}]
-
-
-class OnCard(NamedTuple):
-    """What `take_step` works on."""
-
-    adapted: Adapted
-    optimizer: torch.optim.Optimizer
-    parameters: list[torch.nn.Parameter]
-    device: torch.device
-    bin_tokens: int = 96
-    max_grad_norm: float = 1.0
 
 
 @pytest.fixture
@@ -57,18 +45,16 @@ def bins(seed: int = 0) -> list[Bin]:
     )
 
 
-def on_card(family: str, dtype: torch.dtype = torch.bfloat16, **choices: Any) -> OnCard:
+def on_card(family: str, dtype: torch.dtype = torch.bfloat16, **choices: Any) -> Trained:
     return adapted_on_card(tiny(family).to(dtype).to(CARD), **choices)
 
 
-def adapted_on_card(model: PreTrainedModel, *, recompute: bool = False, **choices: Any) -> OnCard:
+def adapted_on_card(model: PreTrainedModel, *, recompute: bool = False, **choices: Any) -> Trained:
     adapted = attach(model, AdapterSpec(domains=("a", "b"), **choices))
     normal_routers(adapted, std=0.02)
     if recompute:
         enable_recompute(adapted)
-    named = adapted.parameters()
-    optimizer = build_optimizer(named, TrainingConfig(base_model="base", dataset="data"))
-    return OnCard(adapted, optimizer, list(named.values()), adapted.device)
+    return trained(adapted)
 
 
 @pytest.mark.parametrize("choices", CHOICES, ids=str)
@@ -100,19 +86,8 @@ def test_every_family_steps_and_is_evaluated(card: Card, family: str, dtype: tor
 
 
 def test_a_step_of_the_12b_shape(card: Card) -> None:
-    shape = MistralConfig(
-        hidden_size=5120,
-        num_hidden_layers=40,
-        num_attention_heads=32,
-        num_key_value_heads=8,
-        head_dim=128,
-        intermediate_size=14336,
-        vocab_size=131072,
-        sliding_window=None,
-        tie_word_embeddings=False,
-    )
     with torch.device("meta"):
-        model = MistralForCausalLM(shape).to(torch.bfloat16)
+        model = MistralForCausalLM(shape_12b()).to(torch.bfloat16)
     trainer = adapted_on_card(model.to_empty(device=CARD), rank=64, alpha=128.0)
     ids = np.ones(512, dtype=np.int32)
     step = [Example(ids=ids, labels=ids, domain_index=n % 2, conversation=n) for n in range(32)]

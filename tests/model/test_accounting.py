@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import MistralConfig, MistralForCausalLM
+from transformers import MistralForCausalLM
 
 from engine.model.accounting import parameter_counts
 from engine.model.adapters import attach
 from engine.model.spec import AdapterSpec
+from tests.model.trained import shape_12b
 
 
 def at_12b(**choices: object):
-    config = MistralConfig(
-        hidden_size=5120,
-        num_hidden_layers=40,
-        num_attention_heads=32,
-        num_key_value_heads=8,
-        head_dim=128,
-        intermediate_size=14336,
-        vocab_size=131072,
-        tie_word_embeddings=False,
-    )
     with torch.device("meta"):
-        model = MistralForCausalLM(config)
+        model = MistralForCausalLM(shape_12b())
     return parameter_counts(attach(model, AdapterSpec(**choices)))
 
 

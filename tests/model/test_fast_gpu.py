@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 
 import engine.model.attention as attention
-from configs.schema import TrainingConfig
 from engine.data.batches import make_bins
 from engine.data.example import Example
 from engine.model.adapters import Adapted, attach
@@ -19,9 +17,9 @@ from engine.model.forward import forward_loss, valid_tokens
 from engine.model.pointwise import EAGER, pointwise_for
 from engine.model.prototypes import normal_routers
 from engine.model.spec import AdapterSpec
-from engine.training.optimizer import build_optimizer
 from engine.training.step import take_step
 from tests.model.conftest import VOCABULARY, Bin, Conversation, pack, spread
+from tests.model.trained import shape_12b, trained
 
 pytestmark = [
     pytest.mark.gpu,
@@ -47,21 +45,12 @@ def bins(*lengths: tuple[int, ...]) -> list[Bin]:
 
 def layer_12b(dtype: torch.dtype, **choices: object) -> Adapted:
     """One layer of the 12B shape, of the same weights whatever the dtype."""
-    from transformers import MistralConfig, MistralForCausalLM
+    from transformers import MistralForCausalLM
 
     torch.manual_seed(0)
-    config = MistralConfig(
-        hidden_size=5120,
-        num_hidden_layers=1,
-        num_attention_heads=32,
-        num_key_value_heads=8,
-        head_dim=128,
-        intermediate_size=14336,
-        vocab_size=VOCABULARY,
-        sliding_window=None,
-        tie_word_embeddings=False,
+    model = (
+        MistralForCausalLM(shape_12b(num_hidden_layers=1, vocab_size=VOCABULARY)).to(torch.bfloat16).to(dtype).cuda()
     )
-    model = MistralForCausalLM(config).to(torch.bfloat16).to(dtype).cuda()
     adapted = attach(model, AdapterSpec(domains=("a",), **choices))
     normal_routers(adapted, std=0.02)
     return spread_on_device(adapted)
@@ -130,15 +119,7 @@ def test_a_pass_never_waits_for_the_device() -> None:
     passed(adapted, packed)
 
 
-class OnDevice(NamedTuple):
-    """What `take_step` works on."""
-
-    adapted: Adapted
-    optimizer: torch.optim.Optimizer
-    parameters: list[torch.nn.Parameter]
-    device: torch.device
-    bin_tokens: int = 512
-    max_grad_norm: float = 1.0
+BIN_TOKENS = 512
 
 
 def examples(seed: int) -> list[Example]:
@@ -147,22 +128,15 @@ def examples(seed: int) -> list[Example]:
     return [Example(ids=ids, labels=ids, domain_index=0, conversation=number) for number, ids in enumerate(rows)]
 
 
-def on_device() -> OnDevice:
-    adapted = layer_12b(torch.bfloat16)
-    named = adapted.parameters()
-    optimizer = build_optimizer(named, TrainingConfig(base_model="base", dataset="data"))
-    return OnDevice(adapted, optimizer, list(named.values()), adapted.device)
-
-
 def test_whole_steps_and_telling_them_one_late_never_wait_for_the_device() -> None:
-    trainer = on_device()
+    trainer = trained(layer_12b(torch.bfloat16))
     for seed in range(2):
-        take_step(trainer, make_bins(examples(seed), trainer.bin_tokens), rate=1e-4, ramp=1.0).numbers.read()  # type: ignore[arg-type]
+        take_step(trainer, make_bins(examples(seed), BIN_TOKENS), rate=1e-4, ramp=1.0).numbers.read()  # type: ignore[arg-type]
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     before, losses = None, []
     for seed in range(2, 6):
-        stats = take_step(trainer, make_bins(examples(seed), trainer.bin_tokens), rate=1e-4, ramp=1.0)  # type: ignore[arg-type]
+        stats = take_step(trainer, make_bins(examples(seed), BIN_TOKENS), rate=1e-4, ramp=1.0)  # type: ignore[arg-type]
         sample = trainer.adapted.routing.sample_later()
         if before is not None:
             told, counted = before
@@ -178,8 +152,8 @@ def test_whole_steps_and_telling_them_one_late_never_wait_for_the_device() -> No
 
 
 def test_a_step_is_rejected_on_the_device_without_the_host_knowing() -> None:
-    trainer = on_device()
-    take_step(trainer, make_bins(examples(0), trainer.bin_tokens), rate=1e-4, ramp=1.0)  # type: ignore[arg-type]
+    trainer = trained(layer_12b(torch.bfloat16))
+    take_step(trainer, make_bins(examples(0), BIN_TOKENS), rate=1e-4, ramp=1.0)  # type: ignore[arg-type]
     before = [p.detach().clone() for p in trainer.parameters]
     usage = trainer.adapted.routing.usage.clone()
     norm = trainer.adapted.model.model.norm.weight
@@ -187,7 +161,7 @@ def test_a_step_is_rejected_on_the_device_without_the_host_knowing() -> None:
     norm.data.fill_(float("nan"))
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
-    stats = take_step(trainer, make_bins(examples(1), trainer.bin_tokens), rate=1e-4, ramp=1.0)  # type: ignore[arg-type]
+    stats = take_step(trainer, make_bins(examples(1), BIN_TOKENS), rate=1e-4, ramp=1.0)  # type: ignore[arg-type]
     torch.cuda.set_sync_debug_mode("default")
     norm.data.copy_(kept)
     assert stats.rejected == "the loss is not finite"
