@@ -95,11 +95,10 @@ class Bench:
 
     def go_until(self, call: int, target: str = STEP, **choice: Any) -> None:
         """Run until the `call`-th call of `target`, where a signal leaves a checkpoint to resume from."""
-        module, name = target.rsplit(".", 1)
-        original = getattr(__import__(module, fromlist=[name]), name)
-        self.at(target, terminate, call=call)
-        assert self.go(**choice) == ExitCode.INTERRUPTED
-        self.monkeypatch.setattr(target, original)
+        # A patch of its own, undone here: undone at the end, it would bring back what the test had put there itself.
+        with pytest.MonkeyPatch.context() as once:
+            replace(self, monkeypatch=once).at(target, terminate, call=call)
+            assert self.go(**choice) == ExitCode.INTERRUPTED
 
     def at_boundary(self, orders: Mapping[int, Sequence[Command]], *, signalled: int = 0) -> None:
         """Let these orders wait, and a signal have come, at step boundaries counted from 1 (before the first step)."""
